@@ -1,5 +1,34 @@
-"""Turn the LLM spans an application already emits into usage events on Polar."""
+"""Turn the LLM spans an application already emits into usage events on Polar.
+
+::
+
+    from opentelemetry.sdk.trace import TracerProvider
+    from otel_polar import PolarSpanProcessor, bill_to
+
+    provider = TracerProvider()
+    provider.add_span_processor(PolarSpanProcessor())  # POLAR_ACCESS_TOKEN from the environment
+
+    with bill_to("user_42", plan="pro"):
+        client.chat.completions.create(...)  # one event on Polar, with tokens and cost
+"""
 
 from otel_polar._version import __version__
+from otel_polar.billing.call import ModelCall
+from otel_polar.billing.customer import Customer
+from otel_polar.billing.usage import TokenUsage
+from otel_polar.capture.attribution import bill_to
+from otel_polar.capture.processor import PolarSpanProcessor
+from otel_polar.errors import ConfigError, OtelPolarError
+from otel_polar.settings import Settings
 
-__all__ = ["__version__"]
+__all__ = [
+    "ConfigError",
+    "Customer",
+    "ModelCall",
+    "OtelPolarError",
+    "PolarSpanProcessor",
+    "Settings",
+    "TokenUsage",
+    "__version__",
+    "bill_to",
+]

@@ -1,0 +1,181 @@
+"""Who pays: one customer, from the most explicit source that names one.
+
+Polar knows a customer by its own id (``customer_id``, a UUID) or by yours (``external_customer_id``). Only one is sent;
+the internal one wins, as in ai-billing's Polar destination. The sources, most explicit first::
+
+    bill_to(...)  >  attributes of the span itself  >  baggage
+
+An id that cannot be right (too long, control characters, not text) is refused, and the search ends there: falling back
+to a less explicit source could bill somebody else, and cutting an id short can turn it into another customer's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_ID_CHARACTERS: Final = 200
+_UUID_VERSION: Final = 4
+# What a missing id looks like once a sender has written it as text, such as the W3CBaggagePropagator does with None.
+_WRITTEN_NOTHING: Final = frozenset({"None", "null", "undefined"})
+
+DEFAULT_CUSTOMER_ID_KEYS: Final = ("customerId", "polarCustomerId", "customer_id")
+DEFAULT_EXTERNAL_CUSTOMER_ID_KEYS: Final = ("userId", "externalId", "user_id", "user.id", "enduser.id")
+DEFAULT_MEMBER_ID_KEYS: Final = ("memberId", "member_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Exactly one of ``customer_id`` (Polar's UUID) and ``external_customer_id`` (yours), perhaps with a member."""
+
+    customer_id: str | None = None
+    external_customer_id: str | None = None
+    member_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unattributed:
+    """Nobody to bill. ``reason`` says why, without the offending id in it: it is shown in logs."""
+
+    reason: str
+
+
+NOBODY: Final = Unattributed("no customer: not inside bill_to(...), and no customer key in attributes or baggage")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerKeys:
+    """Under which names ids are looked for, in order; the first name that is present decides."""
+
+    internal: tuple[str, ...] = DEFAULT_CUSTOMER_ID_KEYS
+    external: tuple[str, ...] = DEFAULT_EXTERNAL_CUSTOMER_ID_KEYS
+    member: tuple[str, ...] = DEFAULT_MEMBER_ID_KEYS
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Every name, of whichever kind."""
+        return frozenset((*self.internal, *self.external, *self.member))
+
+
+class InvalidIdError(ValueError):
+    """A value that cannot be a customer's id; the message says why and does not repeat the value."""
+
+
+def check_id(value: object) -> str:
+    """A customer's or member's id as text of 1 to 200 characters, without control characters.
+
+    Whole numbers and UUIDs are written out, because databases hand them out as ids.
+
+    Raises:
+        InvalidIdError: if the value is anything else. It is never cut or repaired into another id.
+    """
+    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise InvalidIdError(f"an id must be text, not {type(value).__name__}")
+    text = value.strip()
+    if not text or text in _WRITTEN_NOTHING:
+        raise InvalidIdError("an id must not be empty, nor the word for nothing")
+    if len(text) > MAX_ID_CHARACTERS:
+        raise InvalidIdError(f"an id must not be longer than {MAX_ID_CHARACTERS} characters (it has {len(text)})")
+    if not text.isprintable():
+        raise InvalidIdError("an id must not contain control characters")
+    # In W3C baggage a ';' starts the properties of a member: the next service would read a shorter id.
+    if ";" in text:
+        raise InvalidIdError("an id must not contain ';'")
+    return text
+
+
+def check_internal_id(value: object) -> str:
+    """Polar's own customer id: a UUID of version 4, in its usual lower-case form.
+
+    Raises:
+        InvalidIdError: if it is not; Polar would refuse the whole batch the event is in.
+    """
+    text = check_id(value)
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.version != _UUID_VERSION:
+        raise InvalidIdError(
+            "customer_id must be Polar's own id, a UUID of version 4; pass your own id as the external one",
+        )
+    return str(parsed)
+
+
+def check_baggage_id(value: object) -> str:
+    """An id that travelled in W3C baggage, where properties may follow a ``;``.
+
+    White space inside is refused: a ``+`` written by a sender that does not percent-encode it arrives as a space
+    (``urllib.parse.unquote_plus`` in the W3CBaggagePropagator), so ``a+b@example.com`` would bill ``a b@example.com``.
+
+    Raises:
+        InvalidIdError: see :func:`check_id`.
+    """
+    text = check_id(value.partition(";")[0] if isinstance(value, str) else value)
+    if any(character.isspace() for character in text):
+        raise InvalidIdError("an id in baggage must not contain white space: it may have been a '+'")
+    return text
+
+
+def read_customer(attributes: Mapping[str, object], keys: CustomerKeys) -> Customer | Unattributed | None:
+    """The customer named by the span's own attributes, ``None`` if they name none."""
+    return _read(attributes, keys, check=check_id)
+
+
+def read_baggage_customer(members: Mapping[str, object], keys: CustomerKeys) -> Customer | Unattributed | None:
+    """The customer named by baggage members, ``None`` if they name none."""
+    return _read(members, keys, check=check_baggage_id)
+
+
+def build_customer(*, internal: object = None, external: object = None, member: object = None) -> Customer:
+    """A checked customer; the internal id wins where both are given.
+
+    Raises:
+        InvalidIdError: if an id that would be used is not one, or neither is given.
+    """
+    member_id = None if member is None else check_id(member)
+    if internal is not None:
+        return Customer(customer_id=check_internal_id(internal), member_id=member_id)
+    return Customer(external_customer_id=check_id(external), member_id=member_id)
+
+
+def _read(members: Mapping[str, object], keys: CustomerKeys, *, check: _Check) -> Customer | Unattributed | None:
+    internal = _first(members, keys.internal)
+    external = _first(members, keys.external) if internal is None else None
+    if internal is None and external is None:
+        return None
+    member = _first(members, keys.member)
+    checked: dict[str, str] = {}
+    for key in (internal, external, member):
+        if key is not None:
+            try:
+                checked[key] = check(members[key])
+            except InvalidIdError as error:
+                return Unattributed(f"{key}: {error}")
+    try:
+        return build_customer(
+            internal=checked.get(internal or ""),
+            external=checked.get(external or ""),
+            member=checked.get(member or ""),
+        )
+    except InvalidIdError as error:
+        return Unattributed(f"{internal}: {error}")
+
+
+def _first(members: Mapping[str, object], names: tuple[str, ...]) -> str | None:
+    for name in names:
+        if name in members:
+            return name
+    return None
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Check = Callable[[object], str]

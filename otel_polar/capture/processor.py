@@ -1,0 +1,134 @@
+"""``PolarSpanProcessor``: the one thing a user adds to the tracer provider they have.
+
+It runs on the application's threads, in the middle of other people's work. So it never raises: the SDK does not catch
+what a processor raises, it would reach the code that ends the span and skip every later processor. It decides what is
+not a model call in a fraction of a microsecond, and what is one it only writes to disk; all the rest is the delivery
+thread's.
+
+The identity is kept beside the span and not on it, because an attribute could be evicted or cut short by the span limits
+(opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be another customer's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Unpack
+
+from opentelemetry.sdk.trace import SpanProcessor
+
+from otel_polar.billing.call import NotBilled, read_call
+from otel_polar.billing.semconv import MODEL_CALL_MARKERS
+from otel_polar.billing.span import attributes_of, read_span
+from otel_polar.capture.attribution import (
+    NO_IDENTITY,
+    Identity,
+    identity_at_start,
+    tags_of,
+    use_baggage_keys,
+    who_pays,
+)
+from otel_polar.delivery.notices import logger
+from otel_polar.settings import Options, Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.trace import SpanContext
+
+    from otel_polar.delivery.pipeline import Pipeline
+
+MAX_OPEN_SPANS: Final = 100_000
+"""Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""
+
+
+class PolarSpanProcessor(SpanProcessor):
+    """Bills every model call whose span ends in this process.
+
+    Takes the options of :class:`~otel_polar.settings.Settings` as keyword arguments; those left out come from the
+    environment. Without an access token it says so once and does nothing.
+
+    Raises:
+        ConfigError: if an option or variable has a value that cannot be used.
+    """
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        settings = Settings.load(**options)
+        self._keys = settings.customer_keys
+        self._tag_keys = tuple(settings.tags)
+        # By the identity of the span's context object, which the started and the ended span share, and which is kept
+        # beside it so that the number is not used again: a look-up per span of the application has to be this cheap.
+        self._identities: dict[int, tuple[SpanContext, Identity]] = {}
+        self._pipeline: Pipeline | None = None
+        if settings.access_token is None:
+            logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
+            return
+        from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - SQLite, for the sake of `import otel_polar`
+
+        use_baggage_keys(self._keys)
+        self._pipeline = Pipeline(settings)
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The engine behind it; ``None`` without an access token."""
+        return self._pipeline
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Remember who pays, from the context the span starts in."""
+        if self._pipeline is None:
+            return
+        try:
+            identity = identity_at_start(parent_context, self._keys, self._tag_keys)
+            if identity is not None:
+                self._remember(span.get_span_context(), identity)
+        except Exception as error:  # noqa: BLE001 - the application must not notice
+            self._say(error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record the span if it is a model call; it is on disk when this returns."""
+        if self._pipeline is None:
+            return
+        try:
+            _, identity = self._identities.pop(id(span.context), _NOT_REMEMBERED)
+            if not MODEL_CALL_MARKERS.isdisjoint(attributes_of(span)):
+                self._record(span, identity, self._pipeline)
+        except Exception as error:  # noqa: BLE001 - the application must not notice
+            self._say(error)
+
+    def shutdown(self) -> None:
+        """Send what can be sent within ``shutdown_timeout_s``; the rest stays on disk."""
+        if self._pipeline is not None:
+            self._pipeline.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send everything now; whether nothing is left to send. What is left stays on disk."""
+        if self._pipeline is None:
+            return True
+        return self._pipeline.force_flush(timeout_millis / 1_000)
+
+    def _remember(self, span_context: SpanContext, identity: Identity) -> None:
+        if len(self._identities) >= MAX_OPEN_SPANS:
+            self._identities.pop(next(iter(self._identities)), None)
+        self._identities[id(span_context)] = (span_context, identity)
+
+    def _record(self, span: ReadableSpan, identity: Identity, pipeline: Pipeline) -> None:
+        record = read_span(span)
+        call = read_call(
+            record,
+            who_pays(identity, record.attributes, self._keys),
+            tags_of(identity, record.attributes, self._tag_keys),
+        )
+        if isinstance(call, NotBilled):
+            pipeline.not_billed(call, record)
+        else:
+            pipeline.record(call)
+
+    def _say(self, error: Exception) -> None:
+        if self._pipeline is not None:
+            self._pipeline.notices.error(
+                f"processor:{type(error).__name__}",
+                "a span could not be looked at (%s: %s); the application is not affected",
+                type(error).__name__,
+                error,
+            )
+
+
+_NOT_REMEMBERED: Final = (None, NO_IDENTITY)

@@ -1,0 +1,99 @@
+"""From what a keyword or an environment variable holds to a checked value, or one clear :class:`ConfigError`.
+
+Every converter takes the option's name, as the message should show it, and the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from otel_polar.errors import ConfigError
+
+MAX_EVENT_NAME_CHARACTERS: Final = 128
+
+
+def text(name: str, value: object) -> str:
+    """Text that is not empty, without the white space around it."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{name} is {value!r}: it must be text that is not empty")
+    return value.strip()
+
+
+def token(name: str, value: object) -> str:
+    """An access token. It is a secret, so the message never repeats it."""
+    checked = text(name, value)
+    if not checked.isascii() or not checked.isprintable() or " " in checked:
+        raise ConfigError(f"{name} has characters that no access token has (spaces, line breaks or non-ASCII)")
+    return checked
+
+
+def url(name: str, value: object) -> str:
+    """A URL with scheme http or https, without a slash at its end."""
+    checked = text(name, value)
+    if not checked.startswith(("http://", "https://")) or len(checked.split("//", 1)[1]) == 0:
+        raise ConfigError(f"{name} is {checked!r}: it must be a URL that begins with http:// or https://")
+    return checked.rstrip("/")
+
+
+def event_name(name: str, value: object) -> object:
+    """An event name of 1 to 128 characters, or a function that answers one."""
+    if callable(value):
+        return value
+    checked = text(name, value)
+    if len(checked) > MAX_EVENT_NAME_CHARACTERS:
+        raise ConfigError(f"{name} has {len(checked)} characters: Polar takes at most {MAX_EVENT_NAME_CHARACTERS}")
+    return checked
+
+
+def function(name: str, value: object) -> object:
+    """Any function; what it answers is checked when it answers."""
+    if not callable(value):
+        raise ConfigError(f"{name} is {value!r}: it must be a function of the call and its metadata")
+    return value
+
+
+def keys(name: str, value: object) -> tuple[str, ...]:
+    """One key, several separated by commas, or an iterable of keys."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"{name} is {value!r}: it must be one key, or several separated by commas")
+    found = tuple(key.strip() if isinstance(key, str) else key for key in value)
+    if any(not isinstance(key, str) or not key for key in found):
+        raise ConfigError(f"{name} is {value!r}: every key must be text that is not empty")
+    return found
+
+
+def directory(name: str, value: object) -> Path:
+    """An absolute path; ``~`` stands for the home directory."""
+    if isinstance(value, Path):
+        return value.expanduser().absolute()
+    return Path(text(name, value)).expanduser().absolute()
+
+
+def one_of(*choices: str) -> Callable[[str, object], str]:
+    """A converter that takes exactly the *choices*."""
+
+    def convert(name: str, value: object) -> str:
+        if value not in choices:
+            raise ConfigError(f"{name} is {value!r}: it must be {' or '.join(repr(choice) for choice in choices)}")
+        return str(value)
+
+    return convert
+
+
+def number(minimum: float, maximum: float) -> Callable[[str, object], float]:
+    """A converter that takes numbers from *minimum* to *maximum*, also written as text."""
+
+    def convert(name: str, value: object) -> float:
+        try:
+            number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        if number is None or not minimum <= number <= maximum:
+            raise ConfigError(f"{name} is {value!r}: it must be a number from {minimum:g} to {maximum:g}")
+        return number
+
+    return convert

@@ -1,0 +1,102 @@
+"""What becomes of a recorded call: an event with a frozen body, or a held call with a reason.
+
+Runs on the delivery thread. A call that cannot be decided is parked as ``held: unbuildable``, with the error's name:
+whatever a user's function or a damaged row does, it holds back that one call and never the others.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.billing.call import external_id
+from otel_polar.billing.customer import Unattributed
+from otel_polar.billing.event import UserFunctionError, build_event
+from otel_polar.billing.pricing import Unpriced
+from otel_polar.billing.usage import Unmetered
+from otel_polar.delivery.outbox import Decided, Recorded, State
+from otel_polar.delivery.record import load_call
+
+if TYPE_CHECKING:
+    from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.delivery.notices import Notices
+    from otel_polar.settings import Settings
+
+# ASCII, so that the number of characters is the number of bytes, and nothing can fail to be encoded later.
+_encode: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+def decide(
+    recorded: Recorded,
+    *,
+    settings: Settings,
+    resolver: PriceResolver,
+    notices: Notices,
+    now: float,
+) -> Decided:
+    """Price and build one call; never raises."""
+    try:
+        call = load_call(recorded.call)
+    except Exception as error:  # noqa: BLE001 - one damaged row must not stop the rest
+        key = f"unreadable:{sha256(recorded.call.encode()).hexdigest()}"
+        return _held(recorded, key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
+    key = external_id(call)
+    if isinstance(call.usage, Unmetered):
+        return _held(recorded, key, State.UNMETERED, call.usage.reason, notices)
+    if isinstance(call.customer, Unattributed):
+        return _held(recorded, key, State.UNATTRIBUTED, call.customer.reason, notices)
+    try:
+        return _priced(recorded, key, call, settings=settings, resolver=resolver, notices=notices, now=now)
+    except UserFunctionError as error:
+        cause = f": {error.__cause__}" if error.__cause__ is not None else ""
+        return _held(recorded, key, State.UNBUILDABLE, f"{error}{cause}"[:_MAX_REASON_CHARACTERS], notices)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _held(recorded, key, State.UNBUILDABLE, f"{type(error).__name__} while building it", notices)
+
+
+def _priced(
+    recorded: Recorded,
+    key: str,
+    call: ModelCall,
+    *,
+    settings: Settings,
+    resolver: PriceResolver,
+    notices: Notices,
+    now: float,
+) -> Decided:
+    price = resolver(call)
+    if isinstance(price, Unpriced) and settings.on_unpriced == "hold":
+        return _held(recorded, key, State.UNPRICED, price.reason, notices)
+    event = build_event(
+        call,
+        None if isinstance(price, Unpriced) else price,
+        now=now,
+        event_name=settings.event_name,
+        map_metadata=settings.map_metadata,
+    )
+    return Decided(recorded, key, State.READY, body=_encode(event.body()))
+
+
+def _held(recorded: Recorded, key: str, state: State, reason: str, notices: Notices) -> Decided:
+    notices.warn(f"{state}:{reason}", _HELD_NOTICE[state], reason)
+    return Decided(recorded, key, state, reason=reason)
+
+
+_MAX_REASON_CHARACTERS: Final = 300
+
+_HELD_NOTICE: Final = {
+    State.UNMETERED: "a model call is held as unmetered, and so will others be: %s",
+    State.UNATTRIBUTED: (
+        "a model call is held as unattributed, and so will others be: %s."
+        " Name the customer with bill_to(...) around the call, or by a span attribute or baggage"
+    ),
+    State.UNPRICED: (
+        "a model call is held as unpriced, and so will others be: %s."
+        " It is tried again at every start; OTEL_POLAR_ON_UNPRICED=send sends such calls without cost"
+    ),
+    State.UNBUILDABLE: (
+        "a model call is held because its event could not be built: %s. It is tried again at every start"
+    ),
+}

@@ -1,0 +1,137 @@
+"""Which process owns which outbox file, and what becomes of files whose owner is gone.
+
+::
+
+    <outbox_dir>/<server>-<fingerprint of the token>/     0700
+        outbox-3f9a1c2e.db        one process's outbox    0600
+        outbox-3f9a1c2e.db.lock   held by that process; the operating system lets go of it when the process dies
+
+No two processes share a file, so none ever waits for another. A process that starts takes over a file nobody holds, so
+a restart goes on with the same ledger; further files without an owner are copied into its own and removed.
+
+Servers and tokens have directories of their own because events must never reach another organization's Polar.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.errors import OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from otel_polar.delivery.database import Durability
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
+_FINGERPRINT_DIGITS: Final = 12
+_SIDE_FILES: Final = ("-wal", "-shm")
+
+
+class OwnedOutbox:
+    """An outbox file and the lock that makes it this process's."""
+
+    def __init__(self, outbox: Outbox, lock: BaseFileLock) -> None:
+        self.outbox = outbox
+        self._lock = lock
+
+    def release(self) -> None:
+        """Close the file and let others have it."""
+        self.outbox.close()
+        self._lock.release()
+
+    def remove(self) -> None:
+        """Delete the file, whose calls have been copied elsewhere."""
+        self.outbox.close()
+        if (path := self.outbox.path) is not None:
+            for side_file in _SIDE_FILES:
+                path.with_name(path.name + side_file).unlink(missing_ok=True)
+            # Last, and before the lock is given back: without the file nobody adopts it.
+            path.unlink(missing_ok=True)
+        self._lock.release()
+
+
+class OutboxDirectory:
+    """All outbox files for one Polar server and one access token."""
+
+    def __init__(self, path: Path, *, durability: Durability = "NORMAL") -> None:
+        self.path = path
+        self._durability = durability
+
+    def open_own(self) -> OwnedOutbox:
+        """A file for this process: one without an owner if there is one, else a new one.
+
+        Raises:
+            OutboxError: if the directory or the file cannot be written.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return next(self.orphans(), None) or self._create()
+        except OSError as error:
+            raise OutboxError(f"outbox directory {self.path} cannot be used: {error}") from error
+
+    def orphans(self) -> Iterator[OwnedOutbox]:
+        """Files whose owner is gone, each now owned by this process.
+
+        A file that is damaged is put aside under another name, for a person to look at, and the search goes on.
+
+        Raises:
+            OutboxError: with the damaged file's new name, after it was put aside.
+        """
+        for path in sorted(self.path.glob("outbox-*.db")):
+            lock = _try_lock(path)
+            if lock is None:
+                continue
+            # Between the listing and the lock the last owner may have removed it.
+            if not path.exists():
+                lock.release()
+                continue
+            try:
+                yield OwnedOutbox(Outbox(path, durability=self._durability), lock)
+            except OutboxError as error:
+                lock.release()
+                raise OutboxError(f"{error}; {_put_aside(path)}") from error
+
+    def _create(self) -> OwnedOutbox:
+        path = self.path / f"outbox-{secrets.token_hex(4)}.db"
+        lock = _try_lock(path)
+        if lock is None:
+            raise OutboxError(f"outbox {path} is locked by another process")
+        # Made here, not by SQLite, for its mode; SQLite gives the same one to the files beside it.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, mode=0o600))
+        return OwnedOutbox(Outbox(path, durability=self._durability), lock)
+
+
+def directory_name(server: str, base_url: str | None, access_token: str) -> str:
+    """The name of the directory for one server and token, such as ``sandbox-5f2a…``; it keeps the token secret."""
+    place = server if base_url is None else _UNSAFE.sub("-", urlsplit(base_url).netloc)
+    identity = f"{base_url or server}\n{access_token}"
+    return f"{place}-{sha256(identity.encode()).hexdigest()[:_FINGERPRINT_DIGITS]}"
+
+
+def _try_lock(path: Path) -> BaseFileLock | None:
+    # thread_local=False: the delivery thread may release what the application's thread acquired.
+    lock = FileLock(f"{path}.lock", timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock
+
+
+def _put_aside(path: Path) -> str:
+    aside = path.with_name(f"{path.name}.damaged-{secrets.token_hex(2)}")
+    with contextlib.suppress(OSError):
+        path.rename(aside)
+        return f"it was put aside as {aside.name}"
+    return "it could not be put aside"

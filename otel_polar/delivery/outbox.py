@@ -1,0 +1,252 @@
+"""A durable queue and ledger of usage events: one SQLite file, two tables.
+
+A finished call is appended to ``intake``, a table without any index, because that happens on the caller's thread: one
+commit, and the call survives the death of the process. Everything else happens later, on the delivery thread::
+
+    intake ──price, build──▶ events: ready ──Polar──▶ sent
+                                       └─────Polar──▶ rejected
+                             events: held: unpriced | unattributed | unmetered | unbuildable
+
+``events`` is the ledger. ``external_id`` is unique in it, so a call that was recorded twice is one event. The body of
+an event is written there before its first attempt, so no retry, restart or new price list can change an amount that
+Polar may already have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.delivery.database import Database, Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_SCHEMA: Final = (
+    """CREATE TABLE intake (seq INTEGER PRIMARY KEY, recorded_at REAL NOT NULL, call TEXT NOT NULL);
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY,
+        external_id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL,
+        reason TEXT,
+        recorded_at REAL NOT NULL,
+        due_at REAL NOT NULL,
+        call TEXT,
+        body TEXT,
+        settled_at REAL);
+    CREATE INDEX ready ON events (due_at) WHERE state = 'ready'""",
+)
+
+# A call whose external_id is known was seen twice, and changes nothing, unless the first one was held and this can go.
+_INSERT_EVENT: Final = """
+    INSERT INTO events (external_id, state, reason, recorded_at, due_at, call, body, settled_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+        recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body
+    WHERE events.state LIKE 'held:%' AND excluded.state = 'ready'"""
+
+
+class State(StrEnum):
+    """Where a call stands. Every recorded call is in exactly one of these."""
+
+    RECORDED = "recorded"
+    READY = "ready"
+    SENT = "sent"
+    UNPRICED = "held: unpriced"
+    UNATTRIBUTED = "held: unattributed"
+    UNMETERED = "held: unmetered"
+    UNBUILDABLE = "held: unbuildable"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A call as it lies in the intake. ``recorded_at`` is Unix seconds."""
+
+    seq: int
+    recorded_at: float
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of a recorded call: ready with its frozen ``body``, or held with its ``reason``."""
+
+    recorded: Recorded
+    external_id: str
+    state: State
+    reason: str | None = None
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event that is ready to be sent. ``due_at`` is Unix seconds."""
+
+    seq: int
+    due_at: float
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """An event as the ledger has it. ``body`` is JSON, absent while the event is held."""
+
+    external_id: str
+    state: State
+    reason: str | None
+    body: str | None
+
+
+class Outbox:
+    """One open file, or one in memory. Any method raises :class:`~otel_polar.errors.OutboxError` if SQLite fails."""
+
+    def __init__(self, path: Path | None, *, durability: Durability = "NORMAL") -> None:
+        """Open or create the file at *path*; ``None`` keeps everything in memory."""
+        self.path = path
+        self.database = Database(path, durability=durability, schema=_SCHEMA)
+
+    def record(self, call: str, now: float) -> None:
+        """Append a call. When this returns, killing the process does not lose it."""
+        self.database.write("INSERT INTO intake (recorded_at, call) VALUES (?, ?)", (now, call))
+
+    def recorded(self, *, limit: int) -> list[Recorded]:
+        """The oldest calls that are not decided yet."""
+        rows = self.database.read("SELECT seq, recorded_at, call FROM intake ORDER BY seq LIMIT ?", (limit,))
+        return [Recorded(*row) for row in rows]
+
+    def decide(self, decided: Sequence[Decided], *, now: float) -> int:
+        """Move calls from the intake to the ledger, in one transaction; how many were known already."""
+        rows = [
+            (d.external_id, d.state.value, d.reason, d.recorded.recorded_at, now, d.recorded.call, d.body, None)
+            for d in decided
+        ]
+        with self.database.transaction() as transaction:
+            changed = transaction.run_many(_INSERT_EVENT, rows)
+            transaction.run_many("DELETE FROM intake WHERE seq = ?", [(d.recorded.seq,) for d in decided])
+        return len(decided) - changed
+
+    def due(self, now: float, *, limit: int, max_bytes: int) -> list[Entry]:
+        """Events that may be sent now, oldest first: at most *limit*, and *max_bytes* of bodies (but at least one)."""
+        rows = self.database.read(
+            "SELECT seq, due_at, body FROM events WHERE state = 'ready' AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
+            (now, limit),
+        )
+        entries: list[Entry] = []
+        size_bytes = 0
+        for row in rows:
+            entry = Entry(*row)
+            size_bytes += len(entry.body)  # bodies are ASCII
+            if entries and size_bytes > max_bytes:
+                break
+            entries.append(entry)
+        return entries
+
+    def next_due_at(self) -> float | None:
+        """When the next event is due, in Unix seconds; ``None`` if none waits."""
+        due_at = self.database.read("SELECT min(due_at) FROM events WHERE state = 'ready'")[0][0]
+        return None if due_at is None else float(due_at)
+
+    def settle(self, seqs: Sequence[int], *, now: float) -> None:
+        """Polar has these events. In memory they are forgotten at once: there is no ledger to keep."""
+        if self.path is None:
+            with self.database.transaction() as transaction:
+                transaction.run_many("DELETE FROM events WHERE seq = ?", [(seq,) for seq in seqs])
+            return
+        with self.database.transaction() as transaction:
+            # The recorded call has served: the body is what the ledger is compared by.
+            transaction.run_many(
+                "UPDATE events SET state = 'sent', reason = NULL, call = NULL, settled_at = ? WHERE seq = ?",
+                [(now, seq) for seq in seqs],
+            )
+
+    def reject(self, reasons: Mapping[int, str], *, now: float) -> None:
+        """Polar will not take these events (by seq), each for its reason."""
+        with self.database.transaction() as transaction:
+            transaction.run_many(
+                "UPDATE events SET state = 'rejected', reason = ?, settled_at = ? WHERE seq = ?",
+                [(reason, now, seq) for seq, reason in reasons.items()],
+            )
+
+    def postpone(self, seqs: Sequence[int], *, due_at: float, reason: str) -> None:
+        """Try these events again, but not before *due_at* (Unix seconds)."""
+        with self.database.transaction() as transaction:
+            transaction.run_many(
+                "UPDATE events SET due_at = ?, reason = ? WHERE seq = ?",
+                [(due_at, reason, seq) for seq in seqs],
+            )
+
+    def reconsider(self) -> int:
+        """Put calls held for want of a price or a working user function back into the intake; how many."""
+        held = (State.UNPRICED.value, State.UNBUILDABLE.value)
+        with self.database.transaction() as transaction:
+            transaction.run(
+                "INSERT INTO intake (recorded_at, call) SELECT recorded_at, call FROM events WHERE state IN (?, ?)",
+                held,
+            )
+            return transaction.run("DELETE FROM events WHERE state IN (?, ?)", held)
+
+    def waiting(self) -> int:
+        """How many calls are still to be sent: recorded or ready."""
+        query = "SELECT (SELECT count(*) FROM intake) + (SELECT count(*) FROM events WHERE state = 'ready')"
+        return int(self.database.read(query)[0][0])
+
+    def counts(self) -> dict[State, int]:
+        """How many calls are in each state; states with none are left out."""
+        rows = self.database.read(
+            "SELECT 'recorded', count(*) FROM intake UNION ALL SELECT state, count(*) FROM events GROUP BY state",
+        )
+        return {State(state): count for state, count in rows if count}
+
+    def ledger(self) -> list[LedgerRow]:
+        """Every event there is, oldest first."""
+        rows = self.database.read("SELECT external_id, state, reason, body FROM events ORDER BY seq")
+        return [LedgerRow(external_id, State(state), reason, body) for external_id, state, reason, body in rows]
+
+    def purge(self, *, before: float, after_seq: int, limit: int) -> int | None:
+        """Forget settled events recorded *before* that time (Unix seconds), looking at *limit* rows after *after_seq*.
+
+        The last row looked at, to go on from; ``None`` when the rest is younger. In portions, because a caller's thread
+        may be waiting for the lock. What can still be sent (ready, unpriced, unbuildable) is never forgotten.
+        """
+        query = "SELECT seq, recorded_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = self.database.read(query, (after_seq, limit))
+        if not rows or rows[0][1] >= before:
+            return None
+        last_seq = int(rows[-1][0])
+        with self.database.transaction() as transaction:
+            transaction.run(
+                "DELETE FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ?"
+                " AND state NOT IN ('ready', 'held: unpriced', 'held: unbuildable')",
+                (after_seq, last_seq, before),
+            )
+        return last_seq
+
+    def copy_from(self, other: Outbox, *, portion: int = 500) -> int:
+        """Take over everything another outbox holds, frozen bodies included; how many calls.
+
+        The other is not changed, and what is copied is safe from a power failure when this returns. If the process dies
+        in between, copying again adds nothing twice: ``external_id`` sees to that.
+        """
+        intake = "SELECT seq, recorded_at, call FROM intake WHERE seq > ? ORDER BY seq LIMIT ?"
+        insert = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
+        events = (
+            "SELECT seq, external_id, state, reason, recorded_at, due_at, call, body, settled_at"
+            " FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        )
+        copied = 0
+        for query, statement in ((events, _INSERT_EVENT), (intake, insert)):
+            seq = 0
+            while rows := other.database.read(query, (seq, portion)):
+                with self.database.transaction() as transaction:
+                    transaction.run_many(statement, [row[1:] for row in rows])
+                seq = rows[-1][0]
+                copied += len(rows)
+        self.database.synchronise()
+        return copied
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()

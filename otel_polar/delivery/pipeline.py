@@ -1,0 +1,250 @@
+"""Record → wake → deliver, for one process: the engine behind every way in.
+
+A pipeline owns one outbox file and one delivery thread. After a fork the child opens a file of its own when it first
+records, and never touches the parent's connection, sockets or lock. If the disk cannot be written, calls are kept in
+memory, which is said loudly: they are delivered as well, but do not survive the process.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.billing.customer import Unattributed
+from otel_polar.delivery.notices import Notices, logger
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.record import dump_call
+from otel_polar.delivery.step import Delivery
+from otel_polar.delivery.worker import Worker
+from otel_polar.errors import OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_polar.billing.call import ModelCall, NotBilled
+    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.billing.span import SpanRecord
+    from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
+    from otel_polar.delivery.sender import Sender
+    from otel_polar.settings import Settings
+
+
+class Pipeline:
+    """Takes calls and delivers them. Nothing here raises into the application."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._directory = _directory(settings)
+        self.notices = Notices()
+        self.counts: Counter[str] = Counter()
+        """What became of the calls of this process where they came in, by reason."""
+        self._begin()
+        _pipelines.add(self)
+        # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
+        # be written is better heard of now.
+        self._open_own()
+        self._worker.start()
+
+    @property
+    def outboxes(self) -> list[Outbox]:
+        """The file, if there is one, and the memory beside it."""
+        return [self._memory] if self._own is None else [self._own.outbox, self._memory]
+
+    def record(self, call: ModelCall) -> None:
+        """Keep a finished call. When this returns it is on disk."""
+        if self._settings.on_unattributed == "drop" and isinstance(call.customer, Unattributed):
+            self.counts["dropped: unattributed"] += 1
+            self.notices.warn("dropped", "a model call was dropped, and so will others be: %s", call.customer.reason)
+            return
+        line = dump_call(call)
+        now = self._clock()
+        own = self._own if self._is_open else self._open_own()
+        try:
+            if own is None:
+                self._memory.record(line, now)
+            else:
+                own.outbox.record(line, now)
+        except OutboxError as error:
+            self._record_in_memory(line, now, error)
+        self.counts["recorded"] += 1
+        if self._worker.needs_waking:
+            self._worker.wake()
+
+    def not_billed(self, decision: NotBilled, span: SpanRecord) -> None:
+        """Count a span that is not a billable call, and say so if it carries tokens all the same."""
+        self.counts[f"not billed: {decision.reason}"] += 1
+        if decision.suspicious:
+            self.notices.warn(
+                f"not billed:{decision.reason}:{span.scope_name}",
+                "a span of %s with token counts is not billed, and so will others be: %s",
+                span.scope_name or "an unnamed scope",
+                decision.reason,
+            )
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Send everything now, for at most *timeout_s* seconds; whether nothing is left."""
+        return self._worker.drain(timeout_s) or self._say_what_waits()
+
+    def shutdown(self) -> None:
+        """Send what can be sent within ``shutdown_timeout_s``. Calls that end later are still recorded."""
+        if not self._worker.stop(self._settings.shutdown_timeout_s):
+            self._say_what_waits()
+
+    def _begin(self) -> None:
+        self._opening = threading.Lock()
+        self._is_open = False
+        self._is_reconsidered = False
+        self._own: OwnedOutbox | None = None
+        self._memory = Outbox(None)
+        delivery = Delivery(
+            outboxes=lambda: self.outboxes,
+            settings=self._settings,
+            make_resolver=_make_catalog,
+            make_sender=lambda: _make_sender(self._settings, self.notices),
+            notices=self.notices,
+            clock=self._clock,
+        )
+        self._worker = Worker(delivery, self._tend)
+
+    def _record_in_memory(self, line: str, now: float, error: OutboxError) -> None:
+        self.notices.error("disk", "%s. Calls are kept in memory, and are lost if the process dies", error)
+        try:
+            self._memory.record(line, now)
+        except OutboxError as memory_error:
+            self.counts["lost"] += 1
+            self.notices.error("lost", "MODEL CALLS ARE LOST: neither disk nor memory takes them (%s)", memory_error)
+
+    def _open_own(self) -> OwnedOutbox | None:
+        with self._opening:
+            if self._own is not None or self._directory is None:
+                self._is_open = True
+                return self._own
+            try:
+                self._own = self._directory.open_own()
+            except OutboxError as error:
+                self.notices.error(
+                    "disk",
+                    "%s. Set outbox_dir (OTEL_POLAR_OUTBOX_DIR) to a directory that can be written and outlives the"
+                    " process. Until then calls are kept in memory, and are lost if the process dies",
+                    error,
+                )
+            else:
+                self.notices.over("disk", "the outbox directory can be written again")
+            # Even if it failed: trying again is for the delivery thread, not for every call.
+            self._is_open = True
+            return self._own
+
+    def _tend(self) -> None:
+        """Look after the files: try a failed directory again, adopt files without an owner."""
+        own = self._own or self._open_own()
+        if own is None or self._directory is None:
+            return
+        try:
+            if not self._is_reconsidered:
+                own.outbox.reconsider()
+                self._is_reconsidered = True
+            for orphan in self._directory.orphans():
+                own.outbox.copy_from(orphan.outbox)
+                orphan.remove()
+        except (OutboxError, OSError) as error:
+            self.notices.error("adoption", "an outbox file without an owner could not be taken over: %s", error)
+
+    def _say_what_waits(self) -> bool:
+        on_disk = 0 if self._own is None else _waiting(self._own.outbox)
+        in_memory = _waiting(self._memory)
+        if on_disk:
+            logger.warning("%d calls wait on disk and are sent by the next process with this outbox directory", on_disk)
+        if in_memory:
+            logger.error("%d calls wait in memory only, and are lost if the process ends now", in_memory)
+        return not on_disk and not in_memory
+
+    def before_fork(self) -> None:
+        """Hold every lock, so that the child does not inherit one in the middle of something."""
+        self._opening.acquire()
+        for outbox in self.outboxes:
+            outbox.database.__enter__()
+
+    def after_fork_in_parent(self) -> None:
+        """Give the locks back."""
+        for outbox in self.outboxes:
+            outbox.database.__exit__(None, None, None)
+        self._opening.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: the parent's connection is neither used nor closed, and its calls stay the parent's."""
+        _inherited.append((self._own, self._memory, self._worker))
+        self.counts.clear()
+        self._begin()
+
+
+def _directory(settings: Settings) -> OutboxDirectory | None:
+    if settings.outbox_dir is None or settings.access_token is None:
+        logger.error(
+            "no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set: calls are kept in memory only"
+        )
+        return None
+    # Imported here for the sake of `import otel_polar`: filelock takes longer than all the rest.
+    from otel_polar.delivery.files import OutboxDirectory, directory_name  # noqa: PLC0415 - see above
+
+    name = directory_name(settings.server, settings.base_url, settings.access_token)
+    return OutboxDirectory(settings.outbox_dir / name)
+
+
+def _make_catalog() -> PriceResolver:
+    from otel_polar.billing.catalog import Catalog  # noqa: PLC0415 - slow: by the delivery thread only
+
+    return Catalog()
+
+
+def _make_sender(settings: Settings, notices: Notices) -> Sender:
+    from otel_polar.delivery.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
+    from otel_polar.delivery.sender import Budget, Sender  # noqa: PLC0415 - slow: by the delivery thread only
+
+    return Sender(
+        PolarClient(settings).ingest,
+        budget=Budget(settings.budget_per_minute),
+        notices=notices,
+        jitter=random.random,
+    )
+
+
+def _waiting(outbox: Outbox) -> int:
+    try:
+        return outbox.waiting()
+    except OutboxError:
+        return 0
+
+
+_pipelines: Final[weakref.WeakSet[Pipeline]] = weakref.WeakSet()
+# What a forked child inherited from its parent: kept for ever, because closing or collecting it would act on the
+# parent's file and sockets.
+_inherited: Final[list[object]] = []
+
+
+def _before_fork() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

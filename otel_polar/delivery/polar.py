@@ -1,0 +1,241 @@
+"""polar-sdk behind one function: every way a request can end, sorted into a few kinds.
+
+======================================  =================  ==========================================
+Polar says                              outcome            the events
+======================================  =================  ==========================================
+200, and the counts add up              ``Accepted``       are there, now or since an earlier attempt
+422 naming events                       ``Invalid``        those never; the rest again at once
+413, 411                                ``TooLarge``       again in smaller batches
+429                                     ``RateLimited``    again after ``Retry-After``
+401, 403, 404, 422 about the token      ``Denied``         wait until a person has mended it
+5xx, network, anything else             ``Failed``         again later
+======================================  =================  ==========================================
+
+The SDK's exceptions alone do not tell: a ``Retry-After`` that is a date or a garbled answer escapes as ``ValueError``,
+server errors lose their headers, a success with an HTML page escapes as ``JSONDecodeError`` (polar-sdk 1.0.2,
+``polar/base.py``). So the response itself is kept, and sorted here; what was raised only matters where there is none.
+
+Importing polar-sdk takes about a second: this module is imported by the delivery thread only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from polar.base import SyncClientBase, resolve_base_url
+from polar.v2026_10.client import SERVERS, Polar
+from polar.v2026_10.services.events import EventsSync
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import httpx
+
+    from otel_polar.settings import Settings
+
+DEFAULT_RETRY_AFTER_S: Final = 60.0
+MAX_RETRY_AFTER_S: Final = 3_600.0
+MAX_REASON_CHARACTERS: Final = 300
+
+_OK: Final = 200
+_DENIED: Final = frozenset({401, 403, 404})
+_TOO_LARGE: Final = frozenset({411, 413})
+_UNPROCESSABLE: Final = 422
+_RATE_LIMITED: Final = 429
+_LOC_OF_EVENT: Final = ["body", "events"]
+_EVENT_INDEX: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Polar has every event; ``duplicates`` of them since before."""
+
+    inserted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Polar stored nothing, because of the events in ``reasons`` (by index in the batch).
+
+    ``early`` are events Polar's clock says are from the future: they can be sent later as they are.
+    """
+
+    reasons: Mapping[int, str]
+    early: frozenset[int] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The request has more bytes than Polar takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimited:
+    """The whole organization has to wait."""
+
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The token, its scope or the address is wrong."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer, or none that makes sense. ``answered`` tells a server's failure from a network's."""
+
+    reason: str
+    answered: bool
+
+
+Outcome: TypeAlias = Accepted | Invalid | TooLarge | RateLimited | Denied | Failed
+
+
+class PolarClient:
+    """Polar's ingest endpoint, for one thread of one process. Made anew after a fork: sockets must not be shared."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = _RememberingClient(
+            resolve_base_url(SERVERS, settings.server, settings.base_url),
+            Polar.version,
+            settings.access_token or "",
+            settings.request_timeout_s,
+        )
+        self._events = EventsSync(self._client)
+
+    def ingest(self, bodies: Sequence[str]) -> Outcome:
+        """Send events, each a JSON object as it lies in the outbox. Never raises."""
+        reason = "the SDK made no request"
+        self._client.forget()
+        try:
+            self._events.ingest(events=[json.loads(body) for body in bodies])
+        except Exception as error:  # noqa: BLE001 - the SDK leaks many kinds, and the thread must live
+            reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
+        response = self._client.last_response
+        if response is None:
+            return Failed(reason, answered=False)
+        return sort_response(response.status_code, response.headers, response.text, sent=len(bodies))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.__exit__()
+
+
+class _RememberingClient(SyncClientBase):
+    """The SDK's client, which keeps the last response: see the module's text for what is lost otherwise."""
+
+    def __init__(self, base_url: str, version: str, access_token: str, timeout_s: float) -> None:
+        super().__init__(base_url, version, access_token, timeout_s)
+        self.last_response: httpx.Response | None = None
+
+    def forget(self) -> None:
+        """There is no response yet."""
+        self.last_response = None
+
+    def send_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, as the SDK does, and keep what comes back."""
+        self.last_response = super().send_request(request)
+        return self.last_response
+
+
+def sort_response(status: int, headers: Mapping[str, str], text: str, *, sent: int) -> Outcome:
+    """What an answer to a batch of *sent* events means."""
+    if status == _OK:
+        return _sort_success(text, sent)
+    if status == _UNPROCESSABLE:
+        return _sort_unprocessable(text, sent)
+    if status == _RATE_LIMITED:
+        return RateLimited(read_retry_after(headers.get("retry-after"), datetime.now(UTC)))
+    if status in _TOO_LARGE:
+        return TooLarge()
+    if status in _DENIED:
+        return Denied(f"{status} {_error_name(text)}")
+    return Failed(f"HTTP status {status}", answered=True)
+
+
+def read_retry_after(value: str | None, now: datetime) -> float:
+    """Seconds to wait: a number or a date (RFC 9110, 10.2.3), a minute where it is neither; at most an hour."""
+    if value is None:
+        return DEFAULT_RETRY_AFTER_S
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - now).total_seconds()
+        except (ValueError, TypeError):
+            return DEFAULT_RETRY_AFTER_S
+    # A comparison that NaN fails, too.
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds >= 0 else 0.0
+
+
+def _sort_success(text: str, sent: int) -> Outcome:
+    answer = _read_json(text)
+    inserted = answer.get("inserted") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(inserted, int):
+        return Failed("HTTP status 200 with a body that is not Polar's", answered=True)
+    duplicates = answer.get("duplicates")
+    if not isinstance(duplicates, int):
+        # An older API version does not count them: whatever was not inserted was there.
+        duplicates = sent - inserted
+    if inserted < 0 or duplicates < 0 or inserted + duplicates != sent:
+        # Sending again is safe, settling is not: the events may be nowhere.
+        return Failed(f"{sent} events sent, but answered {inserted} inserted, {duplicates} duplicates", answered=True)
+    return Accepted(inserted=inserted, duplicates=duplicates)
+
+
+def _sort_unprocessable(text: str, sent: int) -> Outcome:
+    answer = _read_json(text)
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    reasons: dict[int, list[str]] = {}
+    early: set[int] = set()
+    for problem in detail if isinstance(detail, list) else []:
+        loc = problem.get("loc") if isinstance(problem, dict) else None
+        if not isinstance(loc, list) or loc[:_EVENT_INDEX] != _LOC_OF_EVENT or len(loc) <= _EVENT_INDEX:
+            continue
+        if loc[-1] == "organization_id":
+            # About the token, not the event: rejecting for it would bury everything.
+            return Denied("422: an organization access token is needed, not a personal one")
+        index = loc[_EVENT_INDEX]
+        if not isinstance(index, int) or not 0 <= index < sent:
+            continue
+        message = str(problem.get("msg", ""))
+        if "Timestamp must be in the past" in message:
+            early.add(index)
+        reasons.setdefault(index, []).append(_reason(loc[_EVENT_INDEX + 1 :], message))
+    if not reasons:
+        return Failed("HTTP status 422 that names no event", answered=True)
+    return Invalid(
+        reasons={
+            index: "; ".join(dict.fromkeys(messages))[:MAX_REASON_CHARACTERS]
+            for index, messages in reasons.items()
+            if index not in early
+        },
+        early=frozenset(early),
+    )
+
+
+def _reason(location: list[object], message: str) -> str:
+    # Both variants of an event are tried, so each problem stands once under the variant's name: leave it out.
+    fields = [str(part) for part in location if not str(part).startswith("EventCreate")]
+    return f"{'.'.join(fields)}: {message}" if fields else message
+
+
+def _error_name(text: str) -> str:
+    answer = _read_json(text)
+    name = answer.get("error") if isinstance(answer, dict) else None
+    return name if isinstance(name, str) and name.isidentifier() else ""
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

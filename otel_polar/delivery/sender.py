@@ -1,0 +1,172 @@
+"""Batches of ready events to Polar, one request at a time, within Polar's budget.
+
+What an answer does to the batch is the table in :mod:`otel_polar.delivery.polar`. Two things need memory between
+requests. *When*: after a failure, a rate limit or a refused token nothing is sent until that wait is over. *How many*:
+a server that fails on a batch may be failing because of one event in it, so the batch is halved until the guilty event
+stands alone. Alone it is known to be guilty only if another event then goes through; if none does, the server is down
+and nobody is to blame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, Outcome, RateLimited, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otel_polar.delivery.notices import Notices
+    from otel_polar.delivery.outbox import Entry, Outbox
+
+MAX_BATCH_EVENTS: Final = 500
+MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
+"""Polar takes 10 MiB with the brackets and commas around (polarsource/polar, server/polar/config.py)."""
+
+FIRST_BACKOFF_S: Final = 0.5
+MAX_BACKOFF_S: Final = 60.0
+DENIED_WAIT_S: Final = 60.0
+FAILURES_BEFORE_HALVING: Final = 2
+GUILTY_WAIT_S: Final = 600.0
+EARLY_WAIT_S: Final = 2.0
+BURST_REQUESTS: Final = 5.0
+
+
+class Budget:
+    """At most so many requests a minute, with a few in a row allowed after a pause (a token bucket)."""
+
+    def __init__(self, requests_per_minute: float) -> None:
+        self._per_s = requests_per_minute / 60.0
+        self._available = BURST_REQUESTS
+        self._at: float | None = None
+
+    def wait_s(self, monotonic: float) -> float:
+        """Seconds until the next request may be made, at least 0."""
+        self._refill(monotonic)
+        return max(0.0, (1.0 - self._available) / self._per_s)
+
+    def spend(self, monotonic: float) -> None:
+        """Count one request."""
+        self._refill(monotonic)
+        self._available -= 1.0
+
+    def _refill(self, monotonic: float) -> None:
+        if self._at is not None:
+            self._available = min(BURST_REQUESTS, self._available + (monotonic - self._at) * self._per_s)
+        self._at = monotonic
+
+
+class Sender:
+    """Sends what is due. Times of waiting are on the monotonic clock, due dates in Unix seconds."""
+
+    def __init__(
+        self,
+        ingest: Callable[[Sequence[str]], Outcome],
+        *,
+        budget: Budget,
+        notices: Notices,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._ingest = ingest
+        self._budget = budget
+        self._notices = notices
+        self._jitter = jitter
+        self._not_before = 0.0
+        self._rate_limited_until = 0.0
+        self._failures = 0
+        self._suspects: list[tuple[Outbox, int]] = []
+        self.batch_events = MAX_BATCH_EVENTS
+
+    def wait_s(self, monotonic: float) -> float:
+        """Seconds until a request may be made, at least 0."""
+        return max(self.held_up_s(monotonic), self._budget.wait_s(monotonic))
+
+    def held_up_s(self, monotonic: float) -> float:
+        """Seconds the last answer asks to wait (a failure, a rate limit, a refused token), at least 0."""
+        return max(0.0, self._not_before - monotonic, self._rate_limited_until - monotonic)
+
+    def retry_now(self) -> None:
+        """Forget the wait after a failure; a rate limit is kept, because it is the whole organization's."""
+        self._not_before = 0.0
+
+    def due(self, outbox: Outbox, now: float) -> list[Entry]:
+        """The next batch from *outbox*, leaving aside the events under suspicion."""
+        aside = {seq for suspect_outbox, seq in self._suspects if suspect_outbox is outbox}
+        entries = outbox.due(now, limit=self.batch_events + len(aside), max_bytes=MAX_BATCH_BYTES)
+        return [entry for entry in entries if entry.seq not in aside][: self.batch_events]
+
+    def send(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
+        """Make one request and settle what it decides."""
+        self._budget.spend(monotonic)
+        outcome = self._ingest([entry.body for entry in entries])
+        match outcome:
+            case Accepted():
+                outbox.settle([entry.seq for entry in entries], now=now)
+                self._went_through(now)
+            case Invalid():
+                self._invalid(outbox, entries, outcome, now=now)
+            case TooLarge():
+                self._too_large(outbox, entries, now=now)
+            case RateLimited():
+                self._rate_limited_until = monotonic + outcome.retry_after_s
+                self._notices.warn("rate", "Polar's rate limit is reached; %d events wait", outbox.waiting())
+            case Denied():
+                self._not_before = monotonic + DENIED_WAIT_S
+                self._notices.error(
+                    "denied",
+                    "Polar refuses the access token or address (%s): check POLAR_ACCESS_TOKEN (scope events:write),"
+                    " POLAR_SERVER and POLAR_BASE_URL. %d events wait on disk; nothing is lost",
+                    outcome.reason,
+                    outbox.waiting(),
+                )
+            case Failed():
+                self._failed(outbox, entries, outcome, monotonic=monotonic)
+
+    def _went_through(self, now: float) -> None:
+        for outbox, seq in self._suspects:
+            # Another event went through right after this one failed alone: it is this one.
+            outbox.postpone([seq], due_at=now + GUILTY_WAIT_S, reason="Polar fails on this event")
+            self._notices.error("guilty", "Polar fails on one event whenever it is sent; it is retried by itself")
+        self._suspects.clear()
+        self._failures = 0
+        self.batch_events = min(MAX_BATCH_EVENTS, self.batch_events * 2)
+        for condition in ("failed", "denied", "rate"):
+            self._notices.over(condition, "Polar takes events again")
+
+    def _invalid(self, outbox: Outbox, entries: Sequence[Entry], outcome: Invalid, *, now: float) -> None:
+        reasons = {entries[index].seq: reason for index, reason in outcome.reasons.items()}
+        if reasons:
+            outbox.reject(reasons, now=now)
+            # One example is enough to act on, and the reasons hold no id.
+            self._notices.error("invalid", "Polar rejected %d events: %s", len(reasons), next(iter(reasons.values())))
+        if outcome.early:
+            early = [entries[index].seq for index in sorted(outcome.early)]
+            outbox.postpone(early, due_at=now + EARLY_WAIT_S, reason="Polar's clock is behind the event's time")
+            self._notices.warn("early", "the clock here is ahead of Polar's; %d events wait for it", len(early))
+
+    def _too_large(self, outbox: Outbox, entries: Sequence[Entry], *, now: float) -> None:
+        if len(entries) == 1:
+            outbox.reject({entries[0].seq: "Polar says the event alone is too large"}, now=now)
+            self._notices.error("invalid", "Polar rejected an event as too large")
+        else:
+            self.batch_events = max(1, len(entries) // 2)
+
+    def _failed(self, outbox: Outbox, entries: Sequence[Entry], outcome: Failed, *, monotonic: float) -> None:
+        self._failures += 1
+        backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))
+        self._not_before = monotonic + backoff_s * (0.5 + self._jitter() / 2)
+        self._notices.warn(
+            "failed",
+            "Polar cannot be reached (%s); %d events wait on disk and are sent when it can",
+            outcome.reason,
+            outbox.waiting(),
+        )
+        if not outcome.answered or self._failures <= FAILURES_BEFORE_HALVING:
+            return
+        if len(entries) > 1:
+            self.batch_events = max(1, len(entries) // 2)
+        elif self._suspects:
+            # Two different events failed alone: the server is down, not they guilty.
+            self._suspects.clear()
+        else:
+            self._suspects.append((outbox, entries[0].seq))

@@ -1,0 +1,171 @@
+"""One step of delivery: decide what has rested in the intake, send one batch, and say how long there is nothing to do.
+
+Everything slow happens here, on the delivery thread: importing polar-sdk and genai-prices, pricing, HTTP, checkpoints.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.delivery.decide import decide
+from otel_polar.errors import OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.delivery.notices import Notices
+    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.sender import Sender
+    from otel_polar.settings import Settings
+
+DECIDE_PORTION: Final = 500
+PURGE_PORTION: Final = 1_000
+PURGE_INTERVAL_S: Final = 3_600.0
+IDLE_S: Final = 30.0
+"""How long the thread sleeps when nothing waits; also how often it looks for files without an owner."""
+
+AFTER_ERROR_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How long a call rests before it may be sent, and an incomplete batch before it goes, in seconds."""
+
+    settle_s: float
+    linger_s: float
+
+
+NO_REST: Final = Rest(settle_s=0.0, linger_s=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step found. After ``wait_s`` seconds another makes sense.
+
+    ``is_done`` says that nothing is left which could be sent now, ``is_held_up`` that something is, but Polar has to be
+    waited for.
+    """
+
+    wait_s: float
+    is_done: bool = False
+    is_held_up: bool = False
+
+
+class Delivery:
+    """Decides and sends what lies in some outboxes. For one thread; slow parts are made when first needed."""
+
+    def __init__(
+        self,
+        *,
+        outboxes: Callable[[], Sequence[Outbox]],
+        settings: Settings,
+        make_resolver: Callable[[], PriceResolver],
+        make_sender: Callable[[], Sender],
+        notices: Notices,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outboxes = outboxes
+        self._settings = settings
+        self._make_resolver = make_resolver
+        self._make_sender = make_sender
+        self._resolver: PriceResolver | None = None
+        self._sender: Sender | None = None
+        self._notices = notices
+        self._clock = clock
+        self._monotonic = monotonic
+        self._purge_at = 0.0
+        self._purged_seq: dict[Outbox, int] = {}
+
+    @property
+    def rest(self) -> Rest:
+        """The rest that the settings ask for."""
+        return Rest(settle_s=self._settings.settle_s, linger_s=self._settings.linger_s)
+
+    def waiting(self) -> int:
+        """How many calls are still to be sent."""
+        return sum(outbox.waiting() for outbox in self._outboxes())
+
+    def retry_now(self) -> None:
+        """Let the next step make a request even if the last one failed a moment ago."""
+        if self._sender is not None:
+            self._sender.retry_now()
+
+    def step(self, rest: Rest) -> Step:
+        """Decide what has rested, and send one batch. An outbox that fails does not stop the others."""
+        steps = [self._guarded(outbox, rest) for outbox in self._outboxes()]
+        return Step(
+            wait_s=min((step.wait_s for step in steps), default=IDLE_S),
+            is_done=all(step.is_done for step in steps),
+            is_held_up=any(step.is_held_up for step in steps),
+        )
+
+    def _guarded(self, outbox: Outbox, rest: Rest) -> Step:
+        try:
+            step = self._step(outbox, rest)
+            outbox.database.checkpoint()
+            if step.is_done:
+                self._purge(outbox)
+        except OutboxError as error:
+            self._notices.error("outbox", "%s. Delivery from it waits; nothing in it is lost", error)
+            return Step(wait_s=AFTER_ERROR_S, is_held_up=True)
+        self._notices.over("outbox", "the outbox can be used again")
+        return step
+
+    def _step(self, outbox: Outbox, rest: Rest) -> Step:
+        resting_s = self._decide(outbox, rest.settle_s)
+        now = self._clock()
+        next_due_at = outbox.next_due_at()
+        if next_due_at is None or next_due_at > now:
+            due_s = IDLE_S if next_due_at is None else next_due_at - now
+            return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=resting_s > 0)
+        sender = self._sender = self._sender or self._make_sender()
+        monotonic = self._monotonic()
+        entries = sender.due(outbox, now)
+        if not entries:
+            return Step(wait_s=min(resting_s, IDLE_S), is_done=resting_s > 0)
+        lingering_s = entries[0].due_at + rest.linger_s - now
+        if len(entries) < sender.batch_events and 0 < lingering_s <= rest.linger_s:
+            return Step(wait_s=min(resting_s, lingering_s))
+        if (wait_s := sender.wait_s(monotonic)) > 0:
+            return Step(wait_s=min(wait_s, IDLE_S), is_held_up=sender.held_up_s(monotonic) > 0)
+        sender.send(outbox, entries, now=now, monotonic=monotonic)
+        return Step(wait_s=0.0, is_held_up=sender.held_up_s(self._monotonic()) > 0)
+
+    def _decide(self, outbox: Outbox, settle_s: float) -> float:
+        """Decide what has rested long enough; seconds until the next call has, ``IDLE_S`` if there is none."""
+        while True:
+            portion = outbox.recorded(limit=DECIDE_PORTION)
+            now = self._clock()
+            # A call from the future was recorded before the clock was set back: it has rested enough.
+            rested = [r for r in portion if not 0 < r.recorded_at + settle_s - now <= settle_s]
+            if rested:
+                resolver = self._resolver = self._resolver or self._make_resolver()
+                outbox.decide(
+                    [
+                        decide(recorded, settings=self._settings, resolver=resolver, notices=self._notices, now=now)
+                        for recorded in rested
+                    ],
+                    now=now,
+                )
+            if len(portion) < DECIDE_PORTION or not rested:
+                resting = [r.recorded_at + settle_s - now for r in portion if r not in rested]
+                return min(resting, default=IDLE_S)
+
+    def _purge(self, outbox: Outbox) -> None:
+        now = self._clock()
+        if now < self._purge_at:
+            return
+        seq = outbox.purge(
+            before=now - self._settings.retention_s,
+            after_seq=self._purged_seq.get(outbox, 0),
+            limit=PURGE_PORTION,
+        )
+        if seq is None:
+            self._purge_at = now + PURGE_INTERVAL_S
+            self._purged_seq.pop(outbox, None)
+        else:
+            self._purged_seq[outbox] = seq

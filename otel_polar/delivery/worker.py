@@ -1,0 +1,134 @@
+"""The thread that repeats the steps of delivery, wakes when there is something new, and can be asked to hurry.
+
+It is a daemon, so that it never keeps a process alive: what it has not sent is on disk.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+from otel_polar.delivery.notices import logger
+from otel_polar.delivery.step import AFTER_ERROR_S, IDLE_S, NO_REST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otel_polar.delivery.step import Delivery
+
+
+@dataclass(eq=False, slots=True)
+class _Drain:
+    """Somebody waits until everything is sent; ``at_first_hold_up``: but not for a Polar that has to be waited for."""
+
+    at_first_hold_up: bool
+    finished: threading.Event = field(default_factory=threading.Event)
+    has_begun: bool = False
+    complete: bool = False
+
+
+class Worker:
+    """Runs *delivery*, and *tend* every half minute and at the start. Made anew in a forked child."""
+
+    def __init__(self, delivery: Delivery, tend: Callable[[], None]) -> None:
+        self._delivery = delivery
+        self._tend = tend
+        self._tend_at = 0.0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+        self._drains: list[_Drain] = []
+        self.needs_waking = True
+
+    def start(self) -> None:
+        """Start the thread, unless it runs or was stopped."""
+        with self._lock:
+            if self._thread is not None or self._is_stopping:
+                return
+            thread = threading.Thread(target=self._run, name="otel-polar-delivery", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The interpreter is shutting down.
+                logger.warning("the delivery thread cannot be started (%s); calls stay on disk", error)
+                return
+            self._thread = thread
+
+    def wake(self) -> None:
+        """There is something new. To be called when ``needs_waking``, which spares a caller's thread the rest."""
+        self.needs_waking = False
+        self.start()
+        self._wake.set()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Send everything that can be sent, for at most *timeout_s* seconds; whether nothing is left."""
+        return self._wait_for(_Drain(at_first_hold_up=False), timeout_s)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Like :meth:`drain`, but give up as soon as Polar would have to be waited for; then end the thread."""
+        complete = self._wait_for(_Drain(at_first_hold_up=True), timeout_s)
+        with self._lock:
+            self._is_stopping = True
+        self._wake.set()
+        return complete
+
+    def _wait_for(self, drain: _Drain, timeout_s: float) -> bool:
+        self.start()
+        with self._lock:
+            if self._thread is None or self._is_stopping:
+                return False
+            self._drains.append(drain)
+        self._wake.set()
+        drain.finished.wait(timeout_s)
+        with self._lock:
+            if drain in self._drains:
+                self._drains.remove(drain)
+        return drain.complete
+
+    def _run(self) -> None:
+        # Our own requests must not become spans of the application.
+        context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's own key
+        while not self._is_stopping:
+            # Before the step: whoever records while it runs must wake us, for the step may not see it any more.
+            self._wake.clear()
+            self.needs_waking = True
+            wait_s = self._turn()
+            if wait_s > 0:
+                self.needs_waking = wait_s >= IDLE_S
+                self._wake.wait(wait_s)
+
+    def _turn(self) -> float:
+        try:
+            if time.monotonic() >= self._tend_at:
+                self._tend_at = time.monotonic() + IDLE_S
+                self._tend()
+            with self._lock:
+                drains = list(self._drains)
+            return self._step(drains)
+        except Exception:  # noqa: BLE001 - the thread must live, whatever happens in a step
+            logger.exception("delivery failed; it goes on in %.0f s, and nothing is lost", AFTER_ERROR_S)
+            return AFTER_ERROR_S
+
+    def _step(self, drains: Sequence[_Drain]) -> float:
+        for drain in drains:
+            if not drain.has_begun:
+                drain.has_begun = True
+                self._delivery.retry_now()
+        step = self._delivery.step(NO_REST if drains else self._delivery.rest)
+        for drain in drains:
+            if step.is_done or (step.is_held_up and drain.at_first_hold_up):
+                self._finish(drain)
+        return step.wait_s
+
+    def _finish(self, drain: _Drain) -> None:
+        drain.complete = self._delivery.waiting() == 0
+        with self._lock:
+            if drain in self._drains:
+                self._drains.remove(drain)
+        drain.finished.set()

@@ -1,0 +1,22 @@
+"""Every exception of otel-polar, by what the reader can do about it.
+
+::
+
+    OtelPolarError
+    ├── ConfigError          a setting is wrong: correct it and start again
+    └── OutboxError          an outbox file cannot be used: mend the disk; calls are kept in memory meanwhile
+
+None of them ever leaves a span processor's callback: ``on_start`` and ``on_end`` raise nothing at all.
+"""
+
+
+class OtelPolarError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ConfigError(OtelPolarError):
+    """A setting has an unusable value. The message names the option, its variable, the value and the limit."""
+
+
+class OutboxError(OtelPolarError):
+    """An outbox file cannot be used. The message names the file and the operating system's reason."""
