@@ -12,14 +12,19 @@
         client.chat.completions.create(...)  # one event on Polar, with tokens and cost
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from otel_polar._version import __version__
-from otel_polar.billing.call import ModelCall
-from otel_polar.billing.customer import Customer
-from otel_polar.billing.usage import TokenUsage
 from otel_polar.capture.attribution import bill_to
 from otel_polar.capture.processor import PolarSpanProcessor
 from otel_polar.errors import ConfigError, OtelPolarError
-from otel_polar.settings import Settings
+
+if TYPE_CHECKING:
+    from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.customer import Customer
+    from otel_polar.billing.usage import TokenUsage
+    from otel_polar.settings import Settings
 
 __all__ = [
     "ConfigError",
@@ -32,3 +37,17 @@ __all__ = [
     "__version__",
     "bill_to",
 ]
+
+# Types for annotations and tools: not worth milliseconds of every start.
+_LAZY = {
+    "Customer": "otel_polar.billing.customer",
+    "ModelCall": "otel_polar.billing.call",
+    "Settings": "otel_polar.settings",
+    "TokenUsage": "otel_polar.billing.usage",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

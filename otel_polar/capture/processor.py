@@ -1,8 +1,8 @@
 """``PolarSpanProcessor``: the one thing a user adds to the tracer provider they have.
 
 It runs on the application's threads, in the middle of other people's work. So it never raises: the SDK does not catch
-what a processor raises, it would reach the code that ends the span and skip every later processor. It decides what is
-not a model call in a fraction of a microsecond, and what is one it only writes to disk; all the rest is the delivery
+what a processor raises, it would reach the code that ends the span and skip every later processor. What is not a model
+call it lets go in a fraction of a microsecond, and what is one it only writes to disk; all the rest is the delivery
 thread's.
 
 The identity is kept beside the span and not on it, because an attribute could be evicted or cut short by the span limits
@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otel_polar.billing.call import NotBilled, read_call
-from otel_polar.billing.semconv import MODEL_CALL_MARKERS
 from otel_polar.billing.span import attributes_of, read_span
 from otel_polar.capture.attribution import (
     NO_IDENTITY,
@@ -27,7 +25,6 @@ from otel_polar.capture.attribution import (
     who_pays,
 )
 from otel_polar.delivery.notices import logger
-from otel_polar.settings import Options, Settings
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from otel_polar.delivery.pipeline import Pipeline
+    from otel_polar.settings import Options
 
 MAX_OPEN_SPANS: Final = 100_000
 """Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""
@@ -51,6 +49,9 @@ class PolarSpanProcessor(SpanProcessor):
     """
 
     def __init__(self, **options: Unpack[Options]) -> None:
+        # For the sake of `import otel_polar`, what only a processor needs is imported here.
+        from otel_polar.settings import Settings  # noqa: PLC0415 - see above
+
         settings = Settings.load(**options)
         self._keys = settings.customer_keys
         self._tag_keys = tuple(settings.tags)
@@ -61,7 +62,7 @@ class PolarSpanProcessor(SpanProcessor):
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
-        from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - SQLite, for the sake of `import otel_polar`
+        from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - see above
 
         use_baggage_keys(self._keys)
         self._pipeline = Pipeline(settings)
@@ -87,9 +88,15 @@ class PolarSpanProcessor(SpanProcessor):
         if self._pipeline is None:
             return
         try:
-            _, identity = self._identities.pop(id(span.context), _NOT_REMEMBERED)
-            if not MODEL_CALL_MARKERS.isdisjoint(attributes_of(span)):
-                self._record(span, identity, self._pipeline)
+            # These lines run for every span of the application, in a sixth of a microsecond: hence the SDK's private
+            # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out.
+            remembered = self._identities.pop(id(span._context), None)  # noqa: SLF001 - see above
+            try:
+                attributes = span._attributes._dict  # type: ignore[union-attr]  # noqa: SLF001 - see above
+            except AttributeError:
+                attributes = attributes_of(span)
+            if "gen_ai.operation.name" in attributes or "gen_ai.system" in attributes:
+                self._record(span, NO_IDENTITY if remembered is None else remembered[1], self._pipeline)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
 
@@ -111,15 +118,11 @@ class PolarSpanProcessor(SpanProcessor):
 
     def _record(self, span: ReadableSpan, identity: Identity, pipeline: Pipeline) -> None:
         record = read_span(span)
-        call = read_call(
+        pipeline.take(
             record,
             who_pays(identity, record.attributes, self._keys),
             tags_of(identity, record.attributes, self._tag_keys),
         )
-        if isinstance(call, NotBilled):
-            pipeline.not_billed(call, record)
-        else:
-            pipeline.record(call)
 
     def _say(self, error: Exception) -> None:
         if self._pipeline is not None:
@@ -129,6 +132,3 @@ class PolarSpanProcessor(SpanProcessor):
                 type(error).__name__,
                 error,
             )
-
-
-_NOT_REMEMBERED: Final = (None, NO_IDENTITY)

@@ -15,6 +15,7 @@ import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from otel_polar.billing.call import NotBilled, read_call
 from otel_polar.billing.customer import Unattributed
 from otel_polar.delivery.notices import Notices, logger
 from otel_polar.delivery.outbox import Outbox
@@ -24,9 +25,10 @@ from otel_polar.delivery.worker import Worker
 from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from otel_polar.billing.call import ModelCall, NotBilled
+    from otel_polar.billing.call import ModelCall, TagValue
+    from otel_polar.billing.customer import Customer
     from otel_polar.billing.pricing import PriceResolver
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
@@ -56,8 +58,15 @@ class Pipeline:
         """The file, if there is one, and the memory beside it."""
         return [self._memory] if self._own is None else [self._own.outbox, self._memory]
 
-    def record(self, call: ModelCall) -> None:
-        """Keep a finished call. When this returns it is on disk."""
+    def take(self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]) -> None:
+        """Record the model call a span is, or count why it is none. When this returns a call is on disk."""
+        call = read_call(span, customer, tags)
+        if isinstance(call, NotBilled):
+            self._not_billed(call, span)
+        else:
+            self._record(call)
+
+    def _record(self, call: ModelCall) -> None:
         if self._settings.on_unattributed == "drop" and isinstance(call.customer, Unattributed):
             self.counts["dropped: unattributed"] += 1
             self.notices.warn("dropped", "a model call was dropped, and so will others be: %s", call.customer.reason)
@@ -76,8 +85,7 @@ class Pipeline:
         if self._worker.needs_waking:
             self._worker.wake()
 
-    def not_billed(self, decision: NotBilled, span: SpanRecord) -> None:
-        """Count a span that is not a billable call, and say so if it carries tokens all the same."""
+    def _not_billed(self, decision: NotBilled, span: SpanRecord) -> None:
         self.counts[f"not billed: {decision.reason}"] += 1
         if decision.suspicious:
             self.notices.warn(

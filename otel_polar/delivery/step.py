@@ -116,17 +116,18 @@ class Delivery:
         return step
 
     def _step(self, outbox: Outbox, rest: Rest) -> Step:
-        resting_s = self._decide(outbox, rest.settle_s)
+        # Not for every call that has rested by itself: what rests is decided in lots, as it is sent in batches.
+        resting_s = max(self._decide(outbox, rest.settle_s), rest.linger_s)
         now = self._clock()
         next_due_at = outbox.next_due_at()
         if next_due_at is None or next_due_at > now:
             due_s = IDLE_S if next_due_at is None else next_due_at - now
-            return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=resting_s > 0)
+            return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=True)
         sender = self._sender = self._sender or self._make_sender()
         monotonic = self._monotonic()
         entries = sender.due(outbox, now)
         if not entries:
-            return Step(wait_s=min(resting_s, IDLE_S), is_done=resting_s > 0)
+            return Step(wait_s=min(resting_s, IDLE_S), is_done=True)
         lingering_s = entries[0].due_at + rest.linger_s - now
         if len(entries) < sender.batch_events and 0 < lingering_s <= rest.linger_s:
             return Step(wait_s=min(resting_s, lingering_s))

@@ -37,6 +37,7 @@ class Worker:
 
     def __init__(self, delivery: Delivery, tend: Callable[[], None]) -> None:
         self._delivery = delivery
+        self._rest_s = delivery.rest.settle_s + delivery.rest.linger_s
         self._tend = tend
         self._tend_at = 0.0
         self._lock = threading.Lock()
@@ -100,7 +101,8 @@ class Worker:
             self.needs_waking = True
             wait_s = self._turn()
             if wait_s > 0:
-                self.needs_waking = wait_s >= IDLE_S
+                # Whoever records meanwhile need not wake us if we wake by ourselves before that call has rested.
+                self.needs_waking = wait_s > self._rest_s
                 self._wake.wait(wait_s)
 
     def _turn(self) -> float:
