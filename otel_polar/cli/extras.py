@@ -1,0 +1,23 @@
+"""Commands that need more than the command's own libraries say which extra brings them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def needs_extra(*extras: str) -> Iterator[None]:
+    """Around imports: a missing module ends the command with the line to type."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"{error.name!r} is missing; install it with: pip install 'otel-polar[{','.join(extras)}]'", err=True
+        )
+        raise typer.Exit(1) from error

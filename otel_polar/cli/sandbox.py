@@ -1,0 +1,41 @@
+"""``otel-polar sandbox``: a local Polar to develop against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from otel_polar.cli.extras import needs_extra
+
+if TYPE_CHECKING:
+    from otel_polar.sandbox import SandboxServer
+
+DEFAULT_PORT = 8787
+
+
+def sandbox(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
+    ] = DEFAULT_PORT,
+    db: Annotated[str, typer.Option(help="SQLite file that keeps the data; in memory if left out.")] = ":memory:",
+) -> None:
+    """Run a local Polar: ingest, customers, meters, and a page that shows what arrives.
+
+    It listens on loopback only and takes any access token that begins with `polar_oat_`.
+
+    Example: `otel-polar sandbox --port 8787`, and for your application
+    `POLAR_BASE_URL=http://127.0.0.1:8787 POLAR_ACCESS_TOKEN=polar_oat_local`.
+    """
+    with needs_extra("cli", "serve"):
+        from otel_polar.sandbox.server import run  # noqa: PLC0415 - starlette and uvicorn are an extra
+    try:
+        run(port=port, db=db, on_ready=_say_ready)
+    except OSError as error:
+        typer.echo(f"the sandbox cannot listen on port {port}: {error}; give another --port", err=True)
+        raise typer.Exit(1) from error
+
+
+def _say_ready(server: SandboxServer) -> None:
+    typer.echo(f"Local Polar on {server.url} (open it in a browser; Ctrl-C ends it). For your application:")
+    typer.echo(f"  export POLAR_BASE_URL={server.url} POLAR_ACCESS_TOKEN=polar_oat_local")
