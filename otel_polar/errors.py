@@ -5,6 +5,7 @@
     OtelPolarError
     ├── ConfigError          a setting is wrong: correct it and start again
     └── OutboxError          an outbox file cannot be used: mend the disk; calls are kept in memory meanwhile
+        └── OutboxDamagedError   its content is not an outbox; it is put aside for a person to look at
 
 None of them ever leaves a span processor's callback: ``on_start`` and ``on_end`` raise nothing at all.
 """
@@ -20,3 +21,7 @@ class ConfigError(OtelPolarError):
 
 class OutboxError(OtelPolarError):
     """An outbox file cannot be used. The message names the file and the operating system's reason."""
+
+
+class OutboxDamagedError(OutboxError):
+    """An outbox file is not an SQLite file, or a broken one."""

@@ -5,8 +5,8 @@ what a processor raises, it would reach the code that ends the span and skip eve
 call it lets go in a fraction of a microsecond, and what is one it only writes to disk; all the rest is the delivery
 thread's.
 
-The identity is kept beside the span and not on it, because an attribute could be evicted or cut short by the span limits
-(opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be another customer's.
+The identity is kept beside the span and not on it, because an attribute could be evicted or cut short by the span
+limits (opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be another customer's.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-from otel_polar.errors import OutboxError
+from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,9 @@ class Database:
             self._connection.executescript(f"BEGIN; {statements}; PRAGMA user_version = {number}; COMMIT")
 
     def _error(self, error: sqlite3.Error) -> OutboxError:
-        return OutboxError(f"outbox {self.path or 'in memory'}: {error}")
+        # SQLite's word for a file that is not one of its own, or is malformed, is the base class itself.
+        kind = OutboxDamagedError if type(error) is sqlite3.DatabaseError else OutboxError
+        return kind(f"outbox {self.path or 'in memory'}: {error}")
 
 
 class Transaction:

@@ -7,6 +7,7 @@ whatever a user's function or a damaged row does, it holds back that one call an
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -50,8 +51,10 @@ def decide(
     try:
         return _priced(recorded, key, call, settings=settings, resolver=resolver, notices=notices, now=now)
     except UserFunctionError as error:
+        # What the user's exception says may hold anything, an id too: for the outbox, not for the log.
         cause = f": {error.__cause__}" if error.__cause__ is not None else ""
-        return _held(recorded, key, State.UNBUILDABLE, f"{error}{cause}"[:_MAX_REASON_CHARACTERS], notices)
+        held = _held(recorded, key, State.UNBUILDABLE, str(error), notices)
+        return replace(held, reason=f"{error}{cause}"[:_MAX_REASON_CHARACTERS])
     except Exception as error:  # noqa: BLE001 - as above
         return _held(recorded, key, State.UNBUILDABLE, f"{type(error).__name__} while building it", notices)
 

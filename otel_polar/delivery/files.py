@@ -25,13 +25,14 @@ from urllib.parse import urlsplit
 from filelock import BaseFileLock, FileLock, Timeout
 
 from otel_polar.delivery.outbox import Outbox
-from otel_polar.errors import OutboxError
+from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from otel_polar.delivery.database import Durability
+    from otel_polar.delivery.notices import Notices
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
 _FINGERPRINT_DIGITS: Final = 12
@@ -64,8 +65,9 @@ class OwnedOutbox:
 class OutboxDirectory:
     """All outbox files for one Polar server and one access token."""
 
-    def __init__(self, path: Path, *, durability: Durability = "NORMAL") -> None:
+    def __init__(self, path: Path, notices: Notices, *, durability: Durability = "NORMAL") -> None:
         self.path = path
+        self._notices = notices
         self._durability = durability
 
     def open_own(self) -> OwnedOutbox:
@@ -83,10 +85,8 @@ class OutboxDirectory:
     def orphans(self) -> Iterator[OwnedOutbox]:
         """Files whose owner is gone, each now owned by this process.
 
-        A file that is damaged is put aside under another name, for a person to look at, and the search goes on.
-
-        Raises:
-            OutboxError: with the damaged file's new name, after it was put aside.
+        One that is damaged is put aside under another name, for a person to look at. That is said, and the search goes
+        on, as it does when one cannot be opened.
         """
         for path in sorted(self.path.glob("outbox-*.db")):
             lock = _try_lock(path)
@@ -97,10 +97,15 @@ class OutboxDirectory:
                 lock.release()
                 continue
             try:
-                yield OwnedOutbox(Outbox(path, durability=self._durability), lock)
-            except OutboxError as error:
+                outbox = Outbox(path, durability=self._durability)
+            except OutboxDamagedError as error:
+                self._notices.error(f"damaged:{path}", "%s; %s", error, _put_aside(path))
                 lock.release()
-                raise OutboxError(f"{error}; {_put_aside(path)}") from error
+            except OutboxError as error:
+                self._notices.error(f"unusable:{path}", "%s", error)
+                lock.release()
+            else:
+                yield OwnedOutbox(outbox, lock)
 
     def _create(self) -> OwnedOutbox:
         path = self.path / f"outbox-{secrets.token_hex(4)}.db"

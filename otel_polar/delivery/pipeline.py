@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import NotBilled, read_call
 from otel_polar.billing.customer import Unattributed
+
+# filelock, imported by this, takes a lock of its own before a fork, and must do so after ours: hooks run in the reverse
+# order of their registration, so it has to register first.
+from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox, directory_name
 from otel_polar.delivery.notices import Notices, logger
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.record import dump_call
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     from otel_polar.billing.customer import Customer
     from otel_polar.billing.pricing import PriceResolver
     from otel_polar.billing.span import SpanRecord
-    from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
     from otel_polar.delivery.sender import Sender
     from otel_polar.settings import Settings
 
@@ -42,8 +45,8 @@ class Pipeline:
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
-        self._directory = _directory(settings)
         self.notices = Notices()
+        self._directory = _directory(settings, self.notices)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
         self._begin()
@@ -191,17 +194,14 @@ class Pipeline:
         self._begin()
 
 
-def _directory(settings: Settings) -> OutboxDirectory | None:
+def _directory(settings: Settings, notices: Notices) -> OutboxDirectory | None:
     if settings.outbox_dir is None or settings.access_token is None:
         logger.error(
             "no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set: calls are kept in memory only"
         )
         return None
-    # Imported here for the sake of `import otel_polar`: filelock takes longer than all the rest.
-    from otel_polar.delivery.files import OutboxDirectory, directory_name  # noqa: PLC0415 - see above
-
     name = directory_name(settings.server, settings.base_url, settings.access_token)
-    return OutboxDirectory(settings.outbox_dir / name)
+    return OutboxDirectory(settings.outbox_dir / name, notices)
 
 
 def _make_catalog() -> PriceResolver:

@@ -74,7 +74,7 @@ class Sender:
         self._not_before = 0.0
         self._rate_limited_until = 0.0
         self._failures = 0
-        self._suspects: list[tuple[Outbox, int]] = []
+        self._suspect: tuple[Outbox, int] | None = None
         self.batch_events = MAX_BATCH_EVENTS
 
     def wait_s(self, monotonic: float) -> float:
@@ -90,10 +90,10 @@ class Sender:
         self._not_before = 0.0
 
     def due(self, outbox: Outbox, now: float) -> list[Entry]:
-        """The next batch from *outbox*, leaving aside the events under suspicion."""
-        aside = {seq for suspect_outbox, seq in self._suspects if suspect_outbox is outbox}
-        entries = outbox.due(now, limit=self.batch_events + len(aside), max_bytes=MAX_BATCH_BYTES)
-        return [entry for entry in entries if entry.seq not in aside][: self.batch_events]
+        """The next batch from *outbox*: another event than the one under suspicion, if there is one."""
+        entries = outbox.due(now, limit=self.batch_events + 1, max_bytes=MAX_BATCH_BYTES)
+        others = [entry for entry in entries if (outbox, entry.seq) != self._suspect]
+        return (others or entries)[: self.batch_events]
 
     def send(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
         """Make one request and settle what it decides."""
@@ -102,7 +102,7 @@ class Sender:
         match outcome:
             case Accepted():
                 outbox.settle([entry.seq for entry in entries], now=now)
-                self._went_through(now)
+                self._went_through((outbox, entries[0].seq), now)
             case Invalid():
                 self._invalid(outbox, entries, outcome, now=now)
             case TooLarge():
@@ -122,12 +122,13 @@ class Sender:
             case Failed():
                 self._failed(outbox, entries, outcome, monotonic=monotonic)
 
-    def _went_through(self, now: float) -> None:
-        for outbox, seq in self._suspects:
+    def _went_through(self, went: tuple[Outbox, int], now: float) -> None:
+        if self._suspect is not None and self._suspect != went:
             # Another event went through right after this one failed alone: it is this one.
+            outbox, seq = self._suspect
             outbox.postpone([seq], due_at=now + GUILTY_WAIT_S, reason="Polar fails on this event")
-            self._notices.error("guilty", "Polar fails on one event whenever it is sent; it is retried by itself")
-        self._suspects.clear()
+            self._notices.error("guilty", "Polar fails on an event whenever it is sent; it is tried again now and then")
+        self._suspect = None
         self._failures = 0
         self.batch_events = min(MAX_BATCH_EVENTS, self.batch_events * 2)
         for condition in ("failed", "denied", "rate"):
@@ -161,12 +162,10 @@ class Sender:
             outcome.reason,
             outbox.waiting(),
         )
-        if not outcome.answered or self._failures <= FAILURES_BEFORE_HALVING:
+        if self._failures <= FAILURES_BEFORE_HALVING:
             return
         if len(entries) > 1:
             self.batch_events = max(1, len(entries) // 2)
-        elif self._suspects:
-            # Two different events failed alone: the server is down, not they guilty.
-            self._suspects.clear()
-        else:
-            self._suspects.append((outbox, entries[0].seq))
+        elif outcome.answered:
+            # When two events fail alone one after the other, the server is down and neither is guilty.
+            self._suspect = None if self._suspect is not None else (outbox, entries[0].seq)

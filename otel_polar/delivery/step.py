@@ -116,45 +116,47 @@ class Delivery:
         return step
 
     def _step(self, outbox: Outbox, rest: Rest) -> Step:
-        # Not for every call that has rested by itself: what rests is decided in lots, as it is sent in batches.
-        resting_s = max(self._decide(outbox, rest.settle_s), rest.linger_s)
+        resting_s = self._decide(outbox, rest.settle_s)
+        if resting_s > 0:
+            # Not for every call by itself: what has rested is decided in lots, as it is sent in batches.
+            resting_s = max(resting_s, rest.linger_s)
         now = self._clock()
         next_due_at = outbox.next_due_at()
         if next_due_at is None or next_due_at > now:
             due_s = IDLE_S if next_due_at is None else next_due_at - now
-            return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=True)
+            return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=resting_s > 0)
         sender = self._sender = self._sender or self._make_sender()
         monotonic = self._monotonic()
         entries = sender.due(outbox, now)
-        if not entries:
-            return Step(wait_s=min(resting_s, IDLE_S), is_done=True)
         lingering_s = entries[0].due_at + rest.linger_s - now
         if len(entries) < sender.batch_events and 0 < lingering_s <= rest.linger_s:
             return Step(wait_s=min(resting_s, lingering_s))
         if (wait_s := sender.wait_s(monotonic)) > 0:
-            return Step(wait_s=min(wait_s, IDLE_S), is_held_up=sender.held_up_s(monotonic) > 0)
+            return Step(wait_s=min(wait_s, resting_s, IDLE_S), is_held_up=sender.held_up_s(monotonic) > 0)
         sender.send(outbox, entries, now=now, monotonic=monotonic)
         return Step(wait_s=0.0, is_held_up=sender.held_up_s(self._monotonic()) > 0)
 
     def _decide(self, outbox: Outbox, settle_s: float) -> float:
-        """Decide what has rested long enough; seconds until the next call has, ``IDLE_S`` if there is none."""
-        while True:
-            portion = outbox.recorded(limit=DECIDE_PORTION)
-            now = self._clock()
-            # A call from the future was recorded before the clock was set back: it has rested enough.
-            rested = [r for r in portion if not 0 < r.recorded_at + settle_s - now <= settle_s]
-            if rested:
-                resolver = self._resolver = self._resolver or self._make_resolver()
-                outbox.decide(
-                    [
-                        decide(recorded, settings=self._settings, resolver=resolver, notices=self._notices, now=now)
-                        for recorded in rested
-                    ],
-                    now=now,
-                )
-            if len(portion) < DECIDE_PORTION or not rested:
-                resting = [r.recorded_at + settle_s - now for r in portion if r not in rested]
-                return min(resting, default=IDLE_S)
+        """Decide a portion of what has rested; seconds until more has, ``IDLE_S`` if nothing rests."""
+        portion = outbox.recorded(limit=DECIDE_PORTION)
+        now = self._clock()
+        # A call from the future was recorded before the clock was set back: it has rested enough.
+        resting_s = {
+            r.seq: r.recorded_at + settle_s - now for r in portion if r.recorded_at <= now < r.recorded_at + settle_s
+        }
+        rested = [recorded for recorded in portion if recorded.seq not in resting_s]
+        if rested:
+            resolver = self._resolver = self._resolver or self._make_resolver()
+            outbox.decide(
+                [
+                    decide(recorded, settings=self._settings, resolver=resolver, notices=self._notices, now=now)
+                    for recorded in rested
+                ],
+                now=now,
+            )
+        if len(rested) == DECIDE_PORTION:
+            return 0.0
+        return min(resting_s.values(), default=IDLE_S)
 
     def _purge(self, outbox: Outbox) -> None:
         now = self._clock()
