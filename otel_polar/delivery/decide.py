@@ -40,10 +40,10 @@ def decide(
     """Price and build one call; never raises."""
     try:
         call = load_call(recorded.call)
+        key = external_id(call)
     except Exception as error:  # noqa: BLE001 - one damaged row must not stop the rest
-        key = f"unreadable:{sha256(recorded.call.encode()).hexdigest()}"
-        return _held(recorded, key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
-    key = external_id(call)
+        unreadable_key = f"unreadable:{sha256(recorded.call.encode()).hexdigest()}"
+        return _held(recorded, unreadable_key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
     if isinstance(call.usage, Unmetered):
         return _held(recorded, key, State.UNMETERED, call.usage.reason, notices)
     if isinstance(call.customer, Unattributed):

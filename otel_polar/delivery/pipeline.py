@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import NotBilled, read_call
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from otel_polar.settings import Settings
 
 
+MAX_IMPORT_S: Final = 10.0
+MAX_FORK_DELAY_S: Final = 0.2
+
+
 class Pipeline:
     """Takes calls and delivers them. Nothing here raises into the application."""
 
@@ -49,6 +54,7 @@ class Pipeline:
         self._directory = _directory(settings, self.notices)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
+        self._held_over_fork = ExitStack()
         self._begin()
         _pipelines.add(self)
         # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
@@ -109,6 +115,7 @@ class Pipeline:
 
     def _begin(self) -> None:
         self._opening = threading.Lock()
+        self._importing = threading.Lock()
         self._is_open = False
         self._is_reconsidered = False
         self._own: OwnedOutbox | None = None
@@ -116,8 +123,8 @@ class Pipeline:
         delivery = Delivery(
             outboxes=lambda: self.outboxes,
             settings=self._settings,
-            make_resolver=_make_catalog,
-            make_sender=lambda: _make_sender(self._settings, self.notices),
+            make_resolver=self._make_catalog,
+            make_sender=self._make_sender,
             notices=self.notices,
             clock=self._clock,
         )
@@ -166,6 +173,26 @@ class Pipeline:
         except (OutboxError, OSError) as error:
             self.notices.error("adoption", "an outbox file without an owner could not be taken over: %s", error)
 
+    def _make_catalog(self) -> PriceResolver:
+        with self._importing:
+            from otel_polar.billing.catalog import Catalog  # noqa: PLC0415 - slow: by the delivery thread only
+
+            return Catalog()
+
+    def _make_sender(self) -> Sender:
+        with self._importing:
+            from otel_polar.delivery.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.delivery.sender import Budget, Sender  # noqa: PLC0415 - slow: by the delivery thread only
+
+            client = PolarClient(self._settings)
+        return Sender(
+            client.ingest,
+            budget=Budget(self._settings.budget_per_minute),
+            notices=self.notices,
+            jitter=random.random,
+            close=client.close,
+        )
+
     def _say_what_waits(self) -> bool:
         on_disk = 0 if self._own is None else _waiting(self._own.outbox)
         in_memory = _waiting(self._memory)
@@ -176,20 +203,26 @@ class Pipeline:
         return not on_disk and not in_memory
 
     def before_fork(self) -> None:
-        """Hold every lock, so that the child does not inherit one in the middle of something."""
-        self._opening.acquire()
+        """Hold every lock, so that the child does not inherit one in the middle of something.
+
+        Most of all an import: a module that is half imported by a thread which does not exist in the child stays half
+        imported there. A request to Polar is not waited for any longer than the application would notice.
+        """
+        self._held_over_fork = ExitStack()
+        for lock, timeout_s in ((self._importing, MAX_IMPORT_S), (self._worker.stepping, MAX_FORK_DELAY_S)):
+            if lock.acquire(timeout=timeout_s):
+                self._held_over_fork.callback(lock.release)
+        self._held_over_fork.enter_context(self._opening)
         for outbox in self.outboxes:
-            outbox.database.__enter__()
+            self._held_over_fork.enter_context(outbox.database)
 
     def after_fork_in_parent(self) -> None:
         """Give the locks back."""
-        for outbox in self.outboxes:
-            outbox.database.__exit__(None, None, None)
-        self._opening.release()
+        self._held_over_fork.close()
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's connection is neither used nor closed, and its calls stay the parent's."""
-        _inherited.append((self._own, self._memory, self._worker))
+        _inherited.append((self._own, self._memory, self._worker, self._held_over_fork.pop_all()))
         self.counts.clear()
         self._begin()
 
@@ -202,24 +235,6 @@ def _directory(settings: Settings, notices: Notices) -> OutboxDirectory | None:
         return None
     name = directory_name(settings.server, settings.base_url, settings.access_token)
     return OutboxDirectory(settings.outbox_dir / name, notices)
-
-
-def _make_catalog() -> PriceResolver:
-    from otel_polar.billing.catalog import Catalog  # noqa: PLC0415 - slow: by the delivery thread only
-
-    return Catalog()
-
-
-def _make_sender(settings: Settings, notices: Notices) -> Sender:
-    from otel_polar.delivery.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
-    from otel_polar.delivery.sender import Budget, Sender  # noqa: PLC0415 - slow: by the delivery thread only
-
-    return Sender(
-        PolarClient(settings).ingest,
-        budget=Budget(settings.budget_per_minute),
-        notices=notices,
-        jitter=random.random,
-    )
 
 
 def _waiting(outbox: Outbox) -> int:

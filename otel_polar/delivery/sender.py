@@ -3,8 +3,8 @@
 What an answer does to the batch is the table in :mod:`otel_polar.delivery.polar`. Two things need memory between
 requests. *When*: after a failure, a rate limit or a refused token nothing is sent until that wait is over. *How many*:
 a server that fails on a batch may be failing because of one event in it, so the batch is halved until the guilty event
-stands alone. Alone it is known to be guilty only if another event then goes through; if none does, the server is down
-and nobody is to blame.
+stands alone. Alone it is guilty only if another event then goes through and it fails once more; otherwise the server
+was down and nobody is to blame.
 """
 
 from __future__ import annotations
@@ -66,8 +66,11 @@ class Sender:
         budget: Budget,
         notices: Notices,
         jitter: Callable[[], float],
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self._ingest = ingest
+        self.close = close
+        """Close the connections behind *ingest*."""
         self._budget = budget
         self._notices = notices
         self._jitter = jitter
@@ -75,6 +78,7 @@ class Sender:
         self._rate_limited_until = 0.0
         self._failures = 0
         self._suspect: tuple[Outbox, int] | None = None
+        self._others_go_through = False
         self.batch_events = MAX_BATCH_EVENTS
 
     def wait_s(self, monotonic: float) -> float:
@@ -90,10 +94,13 @@ class Sender:
         self._not_before = 0.0
 
     def due(self, outbox: Outbox, now: float) -> list[Entry]:
-        """The next batch from *outbox*: another event than the one under suspicion, if there is one."""
+        """The next batch from *outbox*. While an event is under suspicion, first others, then that one alone."""
         entries = outbox.due(now, limit=self.batch_events + 1, max_bytes=MAX_BATCH_BYTES)
         others = [entry for entry in entries if (outbox, entry.seq) != self._suspect]
-        return (others or entries)[: self.batch_events]
+        suspects = [entry for entry in entries if (outbox, entry.seq) == self._suspect]
+        if self._others_go_through:
+            return suspects or others[: self.batch_events]
+        return (others or suspects)[: self.batch_events]
 
     def send(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
         """Make one request and settle what it decides."""
@@ -102,7 +109,7 @@ class Sender:
         match outcome:
             case Accepted():
                 outbox.settle([entry.seq for entry in entries], now=now)
-                self._went_through((outbox, entries[0].seq), now)
+                self._went_through((outbox, entries[0].seq))
             case Invalid():
                 self._invalid(outbox, entries, outcome, now=now)
             case TooLarge():
@@ -120,15 +127,13 @@ class Sender:
                     outbox.waiting(),
                 )
             case Failed():
-                self._failed(outbox, entries, outcome, monotonic=monotonic)
+                self._failed(outbox, entries, outcome, now=now, monotonic=monotonic)
 
-    def _went_through(self, went: tuple[Outbox, int], now: float) -> None:
-        if self._suspect is not None and self._suspect != went:
-            # Another event went through right after this one failed alone: it is this one.
-            outbox, seq = self._suspect
-            outbox.postpone([seq], due_at=now + GUILTY_WAIT_S, reason="Polar fails on this event")
-            self._notices.error("guilty", "Polar fails on an event whenever it is sent; it is tried again now and then")
-        self._suspect = None
+    def _went_through(self, went: tuple[Outbox, int]) -> None:
+        if self._suspect is not None and went != self._suspect:
+            self._others_go_through = True
+        else:
+            self._clear_suspicion()
         self._failures = 0
         self.batch_events = min(MAX_BATCH_EVENTS, self.batch_events * 2)
         for condition in ("failed", "denied", "rate"):
@@ -152,7 +157,20 @@ class Sender:
         else:
             self.batch_events = max(1, len(entries) // 2)
 
-    def _failed(self, outbox: Outbox, entries: Sequence[Entry], outcome: Failed, *, monotonic: float) -> None:
+    def _failed(
+        self,
+        outbox: Outbox,
+        entries: Sequence[Entry],
+        outcome: Failed,
+        *,
+        now: float,
+        monotonic: float,
+    ) -> None:
+        if self._others_go_through and outcome.answered and self._suspect == (outbox, entries[0].seq):
+            outbox.postpone([entries[0].seq], due_at=now + GUILTY_WAIT_S, reason=f"Polar fails on it: {outcome.reason}")
+            self._notices.error("guilty", "Polar fails on an event whenever it is sent; it is tried again now and then")
+            self._clear_suspicion()
+            return
         self._failures += 1
         backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))
         self._not_before = monotonic + backoff_s * (0.5 + self._jitter() / 2)
@@ -169,3 +187,8 @@ class Sender:
         elif outcome.answered:
             # When two events fail alone one after the other, the server is down and neither is guilty.
             self._suspect = None if self._suspect is not None else (outbox, entries[0].seq)
+            self._others_go_through = False
+
+    def _clear_suspicion(self) -> None:
+        self._suspect = None
+        self._others_go_through = False

@@ -85,9 +85,17 @@ class Delivery:
         """The rest that the settings ask for."""
         return Rest(settle_s=self._settings.settle_s, linger_s=self._settings.linger_s)
 
-    def waiting(self) -> int:
-        """How many calls are still to be sent."""
-        return sum(outbox.waiting() for outbox in self._outboxes())
+    def is_empty(self) -> bool:
+        """Whether nothing is still to be sent, as far as the outboxes can tell."""
+        try:
+            return not any(outbox.waiting() for outbox in self._outboxes())
+        except OutboxError:
+            return False
+
+    def close(self) -> None:
+        """Close the connections to Polar."""
+        if self._sender is not None:
+            self._sender.close()
 
     def retry_now(self) -> None:
         """Let the next step make a request even if the last one failed a moment ago."""
@@ -110,9 +118,9 @@ class Delivery:
             if step.is_done:
                 self._purge(outbox)
         except OutboxError as error:
-            self._notices.error("outbox", "%s. Delivery from it waits; nothing in it is lost", error)
+            self._notices.error(f"outbox:{outbox.path}", "%s. Delivery from it waits; nothing in it is lost", error)
             return Step(wait_s=AFTER_ERROR_S, is_held_up=True)
-        self._notices.over("outbox", "the outbox can be used again")
+        self._notices.over(f"outbox:{outbox.path}", "the outbox can be used again")
         return step
 
     def _step(self, outbox: Outbox, rest: Rest) -> Step:

@@ -41,6 +41,8 @@ class Worker:
         self._tend = tend
         self._tend_at = 0.0
         self._lock = threading.Lock()
+        self.stepping = threading.Lock()
+        """Held while the thread is at work, so that a fork can wait for it to be in a state worth inheriting."""
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
@@ -73,10 +75,15 @@ class Worker:
 
     def stop(self, timeout_s: float) -> bool:
         """Like :meth:`drain`, but give up as soon as Polar would have to be waited for; then end the thread."""
+        deadline = time.monotonic() + timeout_s
         complete = self._wait_for(_Drain(at_first_hold_up=True), timeout_s)
         with self._lock:
             self._is_stopping = True
+            thread = self._thread
         self._wake.set()
+        if thread is not None:
+            # It ends at once, unless it is in the middle of a request.
+            thread.join(max(0.0, deadline - time.monotonic()))
         return complete
 
     def _wait_for(self, drain: _Drain, timeout_s: float) -> bool:
@@ -99,11 +106,13 @@ class Worker:
             # Before the step: whoever records while it runs must wake us, for the step may not see it any more.
             self._wake.clear()
             self.needs_waking = True
-            wait_s = self._turn()
+            with self.stepping:
+                wait_s = self._turn()
             if wait_s > 0:
                 # Whoever records meanwhile need not wake us if we wake by ourselves before that call has rested.
                 self.needs_waking = wait_s > self._rest_s
                 self._wake.wait(wait_s)
+        self._delivery.close()
 
     def _turn(self) -> float:
         try:
@@ -129,7 +138,7 @@ class Worker:
         return step.wait_s
 
     def _finish(self, drain: _Drain) -> None:
-        drain.complete = self._delivery.waiting() == 0
+        drain.complete = self._delivery.is_empty()
         with self._lock:
             if drain in self._drains:
                 self._drains.remove(drain)

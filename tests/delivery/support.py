@@ -1,0 +1,111 @@
+"""What the tests of delivery share: a clock that stands still, calls, settings, and a sender's far end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from otel_polar.billing.call import ModelCall
+from otel_polar.billing.customer import Customer
+from otel_polar.billing.usage import TokenUsage
+from otel_polar.delivery.outbox import Decided, Outbox, Recorded, State
+from otel_polar.delivery.record import dump_call
+from otel_polar.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_polar.delivery.polar import Outcome
+
+TOKEN = "polar_oat_test"
+NOON = 1_790_856_000.0
+"""2026-10-01T12:00:00Z."""
+
+START_UNIX_NANO = 1_790_855_999_000_000_000
+
+
+@dataclass
+class Clock:
+    """A clock that moves when it is told to."""
+
+    now: float = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_call(number: int = 0, **changes: Any) -> ModelCall:
+    """A billable call; each *number* is another one."""
+    fields: dict[str, Any] = {
+        "trace_id": f"{number + 1:032x}",
+        "span_id": f"{number + 1:016x}",
+        "start_time_unix_nano": START_UNIX_NANO,
+        "end_time_unix_nano": START_UNIX_NANO + 500_000_000,
+        "scope_name": "opentelemetry.util.genai.handler",
+        "operation": "chat",
+        "provider": "openai",
+        "request_model": "gpt-4o-mini",
+        "response_model": "gpt-4o-mini-2024-07-18",
+        "response_id": None,
+        "service_tier": None,
+        "server_address": None,
+        "service_name": None,
+        "usage": TokenUsage(uncached_input_tokens=100, visible_output_tokens=10),
+        "customer": Customer(external_customer_id="user_42"),
+        **changes,
+    }
+    return ModelCall(**fields)
+
+
+def a_record(number: int = 0, **changes: Any) -> str:
+    """The same call as it lies in the intake."""
+    return dump_call(a_call(number, **changes))
+
+
+def settings(**options: Any) -> Settings:
+    """Settings that read nothing from the environment."""
+    return Settings.load({}, **{"access_token": TOKEN, "settle_s": 0.0, "linger_s": 0.0, **options})
+
+
+def ready(outbox: Outbox, numbers: Sequence[int], *, now: float = NOON, body: str | None = None) -> None:
+    """Put events into the ledger that are ready to be sent, one per number."""
+    for number in numbers:
+        outbox.record(a_record(number), now)
+    outbox.decide(
+        [
+            Decided(recorded, f"event-{number}", State.READY, body=body or a_body(number))
+            for recorded, number in zip(outbox.recorded(limit=10_000), numbers, strict=True)
+        ],
+        now=now,
+    )
+
+
+def a_body(number: int) -> str:
+    """A frozen event that Polar takes."""
+    return json.dumps(
+        {
+            "name": "llm_usage",
+            "external_customer_id": "user_42",
+            "external_id": f"event-{number}",
+            "timestamp": "2026-10-01T11:59:59.000000Z",
+            "metadata": {"input_tokens": number},
+        },
+    )
+
+
+def a_recorded(seq: int = 1, *, call: str | None = None) -> Recorded:
+    """A row of the intake."""
+    return Recorded(seq=seq, recorded_at=NOON, call=call or a_record())
+
+
+@dataclass
+class FarEnd:
+    """Answers a sender's batches from a list, and remembers them. The last answer is given again and again."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    batches: list[list[str]] = field(default_factory=list)
+
+    def __call__(self, bodies: Sequence[str]) -> Outcome:
+        self.batches.append([json.loads(body)["external_id"] for body in bodies])
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]

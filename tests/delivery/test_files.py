@@ -1,0 +1,180 @@
+"""Specifies which process owns which outbox file."""
+
+from __future__ import annotations
+
+import logging
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_polar.delivery.files import OutboxDirectory, directory_name
+from otel_polar.delivery.notices import Notices
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.errors import OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A process that takes a file for itself, records a call, says so, and waits to be killed.
+OWNER = """
+import sys, pathlib
+from otel_polar.delivery.files import OutboxDirectory
+from otel_polar.delivery.notices import Notices
+own = OutboxDirectory(pathlib.Path(sys.argv[1]), Notices()).open_own()
+own.outbox.record("a call", 0.0)
+print(own.outbox.path, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> OutboxDirectory:
+    return OutboxDirectory(tmp_path / "sandbox-abc", Notices())
+
+
+@pytest.fixture
+def owner(directory: OutboxDirectory) -> Iterator[subprocess.Popen[str]]:
+    """Another process that owns a file of the directory."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(directory.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_file_and_its_directory_are_for_their_owner_only(directory: OutboxDirectory) -> None:
+    """They hold customer ids."""
+    own = directory.open_own()
+    own.outbox.record("a call", 0.0)
+
+    assert own.outbox.path is not None
+    assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
+    for file in directory.path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+    own.release()
+
+
+def test_two_that_run_at_once_have_a_file_each(directory: OutboxDirectory) -> None:
+    """No process ever waits for another's commit."""
+    first = directory.open_own()
+    second = directory.open_own()
+
+    assert first.outbox.path != second.outbox.path
+    first.release()
+    second.release()
+
+
+def test_a_restart_goes_on_with_the_file_of_the_process_before(directory: OutboxDirectory) -> None:
+    """Files do not pile up, and the ledger is continued."""
+    first = directory.open_own()
+    path = first.outbox.path
+    first.release()
+
+    second = directory.open_own()
+
+    assert second.outbox.path == path
+    second.release()
+
+
+def test_the_file_of_a_living_process_is_left_alone(
+    directory: OutboxDirectory,
+    owner: subprocess.Popen[str],
+) -> None:
+    """Two processes with one file could both send it, and could corrupt it."""
+    assert owner.poll() is None
+    assert list(directory.orphans()) == []
+
+
+def test_the_file_of_a_killed_process_is_adopted_with_what_it_recorded(
+    directory: OutboxDirectory,
+    owner: subprocess.Popen[str],
+) -> None:
+    """The operating system lets go of the lock; nobody has to clean up."""
+    owner.kill()
+    owner.wait()
+
+    (orphan,) = directory.orphans()
+
+    assert [recorded.call for recorded in orphan.outbox.recorded(limit=10)] == ["a call"]
+    orphan.remove()
+    assert [file.name for file in directory.path.glob("*.db*") if not file.name.endswith(".lock")] == []
+
+
+def test_a_damaged_file_is_put_aside_and_said(
+    directory: OutboxDirectory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever is in it, a person can still look at it; and the application runs on with a new file."""
+    directory.path.mkdir()
+    damaged = directory.path / "outbox-00000000.db"
+    damaged.write_bytes(b"garbage" * 1_000)
+
+    own = directory.open_own()
+
+    (aside,) = directory.path.glob("*.damaged-*")
+    assert aside.read_bytes() == b"garbage" * 1_000
+    assert aside.name in caplog.text
+    assert own.outbox.path != damaged
+    own.release()
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """The reader must know which path to mend."""
+    (tmp_path / "file").touch()
+    directory = OutboxDirectory(tmp_path / "file" / "outbox", Notices())
+
+    with pytest.raises(OutboxError, match="file/outbox cannot be used"):
+        directory.open_own()
+
+
+def test_a_file_that_its_owner_removed_meanwhile_is_not_made_again(directory: OutboxDirectory) -> None:
+    """An empty file under an old name could be shared by two processes."""
+    directory.path.mkdir()
+    path = directory.path / "outbox-00000000.db"
+    Outbox(path).close()
+    listing = directory.orphans()
+    orphan = next(listing)
+    orphan.remove()
+
+    assert list(listing) == []
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(("sandbox", None, "a"), ("production", None, "a"), id="servers have separate data"),
+        pytest.param(("sandbox", None, "a"), ("sandbox", None, "b"), id="tokens may be of two organizations"),
+        pytest.param(
+            ("sandbox", "http://127.0.0.1:1", "a"),
+            ("sandbox", "http://127.0.0.1:2", "a"),
+            id="addresses may be two Polars",
+        ),
+    ],
+)
+def test_events_for_different_polars_never_share_a_directory(
+    first: tuple[str, str | None, str],
+    second: tuple[str, str | None, str],
+) -> None:
+    """An event must not reach another organization."""
+    assert directory_name(*first) != directory_name(*second)
+
+
+def test_the_directory_does_not_give_the_token_away(caplog: pytest.LogCaptureFixture) -> None:
+    """Paths appear in logs and in file listings."""
+    caplog.set_level(logging.DEBUG)
+
+    name = directory_name("sandbox", "http://127.0.0.1:8787", "polar_oat_secret")
+
+    assert "secret" not in name
+    assert name.startswith("127.0.0.1-8787-")

@@ -1,0 +1,235 @@
+"""Specifies what an answer of Polar does to a batch, and when the next one goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_polar.delivery.notices import Notices
+from otel_polar.delivery.outbox import Outbox, State
+from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, RateLimited, TooLarge
+from otel_polar.delivery.sender import BURST_REQUESTS, GUILTY_WAIT_S, MAX_BACKOFF_S, Budget, Sender
+from tests.delivery.support import NOON, FarEnd, ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_polar.delivery.polar import Outcome
+
+SERVER_ERROR = Failed("HTTP status 500", answered=True)
+NO_NETWORK = Failed("ConnectError", answered=False)
+
+
+@pytest.fixture
+def outbox() -> Iterator[Outbox]:
+    opened = Outbox(None)
+    yield opened
+    opened.close()
+
+
+def a_sender(*outcomes: Outcome) -> tuple[Sender, FarEnd]:
+    far_end = FarEnd(list(outcomes))
+    return Sender(far_end, budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0), far_end
+
+
+def send(sender: Sender, outbox: Outbox, *, now: float = NOON, monotonic: float = 0.0) -> None:
+    sender.send(outbox, sender.due(outbox, now), now=now, monotonic=monotonic)
+
+
+def test_accepted_events_are_settled(outbox: Outbox) -> None:
+    """The everyday path."""
+    ready(outbox, [1, 2])
+    sender, far_end = a_sender(Accepted(2, 0))
+
+    send(sender, outbox)
+
+    assert far_end.batches == [["event-1", "event-2"]]
+    assert outbox.waiting() == 0
+
+
+def test_events_at_fault_are_rejected_and_the_rest_goes_at_once(outbox: Outbox) -> None:
+    """One bad event must not hold up everybody's billing."""
+    ready(outbox, [1, 2, 3])
+    sender, far_end = a_sender(Invalid({1: "metadata.plan: too long"}), Accepted(2, 0))
+
+    send(sender, outbox)
+    assert sender.wait_s(0.0) == 0.0
+    send(sender, outbox)
+
+    assert far_end.batches == [["event-1", "event-2", "event-3"], ["event-1", "event-3"]]
+    assert outbox.counts() == {State.REJECTED: 1}
+
+
+def test_an_event_from_the_future_waits_while_the_rest_goes(outbox: Outbox) -> None:
+    """Two clocks differ; nothing is wrong with the event."""
+    ready(outbox, [1, 2])
+    sender, far_end = a_sender(Invalid({}, early=frozenset({0})), Accepted(1, 0))
+
+    send(sender, outbox)
+    send(sender, outbox)
+    send(sender, outbox, now=NOON + 2)
+
+    assert far_end.batches == [["event-1", "event-2"], ["event-2"], ["event-1"]]
+
+
+def test_a_batch_that_is_too_large_is_halved_until_it_fits(outbox: Outbox) -> None:
+    """A proxy may take less than Polar."""
+    ready(outbox, [1, 2, 3, 4])
+    sender, far_end = a_sender(TooLarge(), TooLarge(), Accepted(1, 0))
+
+    for _ in range(3):
+        send(sender, outbox)
+
+    assert [len(batch) for batch in far_end.batches] == [4, 2, 1]
+
+
+def test_a_single_event_that_is_too_large_is_rejected(outbox: Outbox) -> None:
+    """It could never be sent, and would stand before all others for ever."""
+    ready(outbox, [1])
+    sender, _ = a_sender(TooLarge())
+
+    send(sender, outbox)
+
+    assert outbox.counts() == {State.REJECTED: 1}
+
+
+def test_a_rate_limit_is_waited_for_even_in_a_hurry(outbox: Outbox) -> None:
+    """It is the whole organization's: a flush that ignores it takes the budget from everybody."""
+    ready(outbox, [1])
+    sender, _ = a_sender(RateLimited(60.0))
+
+    send(sender, outbox)
+    sender.retry_now()
+
+    assert sender.wait_s(1.0) == 59.0
+    assert outbox.waiting() == 1
+
+
+def test_a_refused_token_loses_nothing_and_is_said_once(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A revoked token must not bury a day's revenue, nor the log."""
+    ready(outbox, [1, 2])
+    sender, _ = a_sender(Denied("401 invalid_token"), Denied("401 invalid_token"), Accepted(2, 0))
+
+    for monotonic in (0.0, 60.0, 120.0):
+        send(sender, outbox, monotonic=monotonic)
+
+    assert outbox.waiting() == 0
+    assert [record.getMessage()[:40] for record in caplog.records] == [
+        "Polar refuses the access token or addres",
+        "Polar takes events again",
+    ]
+
+
+def test_failures_back_off_to_a_minute(outbox: Outbox) -> None:
+    """A Polar that is down is not helped by more requests."""
+    ready(outbox, [1])
+    sender, _ = a_sender(NO_NETWORK)
+
+    waits: list[float] = []
+    for _ in range(9):
+        send(sender, outbox)
+        waits.append(sender.wait_s(0.0))
+
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, MAX_BACKOFF_S, MAX_BACKOFF_S]
+
+
+def test_backing_off_is_jittered() -> None:
+    """A thousand processes that lost Polar together must not come back together."""
+    outbox = Outbox(None)
+    ready(outbox, [1])
+    sender = Sender(FarEnd([NO_NETWORK]), budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 0.0)
+
+    send(sender, outbox)
+
+    assert sender.wait_s(0.0) == 0.25
+    outbox.close()
+
+
+def poisoned(guilty: str) -> FarEnd:
+    """A Polar that answers 500 whenever one event is in the batch."""
+
+    class Poisoned(FarEnd):
+        def __call__(self, bodies: object) -> Outcome:
+            super().__call__(bodies)  # type: ignore[arg-type]  # as the base class declares it
+            batch = self.batches[-1]
+            return SERVER_ERROR if guilty in batch else Accepted(len(batch), 0)
+
+    return Poisoned([SERVER_ERROR])
+
+
+def test_an_event_that_polar_fails_on_is_found_and_set_aside(outbox: Outbox) -> None:
+    """The poison is isolated by halving; everything else is delivered."""
+    ready(outbox, list(range(64)))
+    sender = Sender(poisoned("event-37"), budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0)
+
+    for _ in range(200):
+        if not sender.due(outbox, NOON):
+            break
+        send(sender, outbox)
+
+    assert outbox.waiting() == 1
+    assert outbox.next_due_at() == NOON + GUILTY_WAIT_S
+
+
+def test_a_server_that_is_down_makes_nobody_guilty(outbox: Outbox) -> None:
+    """After an outage of days everything goes, and nothing is set aside."""
+    ready(outbox, list(range(8)))
+    sender, far_end = a_sender(*[SERVER_ERROR] * 12, Accepted(1, 0))
+    far_end.outcomes += [Accepted(1, 0)]
+
+    for _ in range(12):
+        send(sender, outbox)
+    for _ in range(5):
+        if sender.due(outbox, NOON):
+            send(sender, outbox)
+
+    assert outbox.waiting() == 0
+
+
+def test_a_lone_event_is_tried_again_though_polar_failed_on_it(outbox: Outbox) -> None:
+    """Without another one there is nothing to compare with, and nothing else to do."""
+    ready(outbox, [1])
+    sender, far_end = a_sender(*[SERVER_ERROR] * 6, Accepted(1, 0))
+
+    for _ in range(7):
+        send(sender, outbox)
+
+    assert far_end.batches == [["event-1"]] * 7
+    assert outbox.waiting() == 0
+
+
+def test_batches_grow_again_after_an_outage(outbox: Outbox) -> None:
+    """A million calls that waited must not go one by one."""
+    ready(outbox, list(range(16)))
+    sender, far_end = a_sender(*[NO_NETWORK] * 8, Accepted(1, 0))
+
+    for _ in range(13):
+        if sender.due(outbox, NOON):
+            send(sender, outbox)
+
+    assert [len(batch) for batch in far_end.batches[8:]] == [1, 2, 4, 8, 1]
+
+
+def test_the_budget_lets_a_few_requests_through_at_once_and_then_spaces_them() -> None:
+    """Polar's limit is per minute and shared by the whole organization."""
+    budget = Budget(60.0)
+
+    for _ in range(int(BURST_REQUESTS)):
+        assert budget.wait_s(0.0) == 0.0
+        budget.spend(0.0)
+
+    assert budget.wait_s(0.0) == 1.0
+    assert budget.wait_s(0.25) == 0.75
+    assert budget.wait_s(1.0) == 0.0
+
+
+def test_a_pause_earns_no_more_than_the_burst() -> None:
+    """An idle hour must not allow a flood."""
+    budget = Budget(60.0)
+    assert budget.wait_s(0.0) == 0.0
+
+    for _ in range(int(BURST_REQUESTS)):
+        budget.spend(3_600.0)
+
+    assert budget.wait_s(3_600.0) == 1.0
