@@ -197,6 +197,9 @@ def identity_at_start(parent_context: Context | None, keys: CustomerKeys, tag_ke
     """The identity of a span that starts in *parent_context* (``None``: the current one); ``None`` if there is none."""
     current = context.get_current() if parent_context is None else parent_context
     told = _told_identity(current)
+    if told.told is not None and not tag_keys:
+        # Most spans of an application that says who pays: nothing in baggage could change it.
+        return told
     members = baggage.get_all(current)
     if not members:
         return None if told is NO_IDENTITY else told

@@ -89,7 +89,7 @@ def run_demo(polar: SandboxServer, outbox_dir: Path) -> DemoResult:
     provider = TracerProvider(resource=Resource.create({"service.name": "otel-polar-demo"}))
     processor = PolarSpanProcessor(access_token=ACCESS_TOKEN, base_url=polar.url, outbox_dir=outbox_dir)
     provider.add_span_processor(processor)
-    instrumentor = OpenAIInstrumentor()  # type: ignore[no-untyped-call]  # its __init__ has no annotations
+    instrumentor = OpenAIInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
     users = tuple(dict.fromkeys(call.user for call in CALLS))
     tokens = dict.fromkeys(users, 0)

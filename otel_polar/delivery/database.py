@@ -113,7 +113,9 @@ class Database:
         """Do what was put aside meanwhile, and give the lock back."""
         try:
             while self._put_aside and not self._connection.in_transaction:
-                self._execute(*self._put_aside.pop(0))
+                # Forgotten only when it is written: what a full disk refuses now is tried again after the next use.
+                self._execute(*self._put_aside[0])
+                self._put_aside.pop(0)
         finally:
             self._owner = 0
             self._lock.release()

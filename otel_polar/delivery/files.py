@@ -107,6 +107,21 @@ class OutboxDirectory:
             else:
                 yield OwnedOutbox(outbox, lock)
 
+    def waiting_elsewhere(self) -> int:
+        """How many calls wait for the same server under other access tokens, in files without an owner.
+
+        They cannot be sent from here: only whoever has that token knows that it is for the same organization.
+        """
+        place = self.path.name.rpartition("-")[0]
+        waiting = 0
+        for path in self.path.parent.glob(f"{place}-*"):
+            if path == self.path or path.name.rpartition("-")[0] != place:
+                continue
+            for orphan in OutboxDirectory(path, self._notices, durability=self._durability).orphans():
+                waiting += orphan.outbox.waiting()
+                orphan.release()
+        return waiting
+
     def _create(self) -> OwnedOutbox:
         path = self.path / f"outbox-{secrets.token_hex(4)}.db"
         lock = _try_lock(path)

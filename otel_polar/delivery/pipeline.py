@@ -117,7 +117,7 @@ class Pipeline:
         self._opening = threading.Lock()
         self._importing = threading.Lock()
         self._is_open = False
-        self._is_reconsidered = False
+        self._is_looked_through = False
         self._own: OwnedOutbox | None = None
         self._memory = Outbox(None)
         delivery = Delivery(
@@ -164,14 +164,25 @@ class Pipeline:
         if own is None or self._directory is None:
             return
         try:
-            if not self._is_reconsidered:
+            if not self._is_looked_through:
                 own.outbox.reconsider()
-                self._is_reconsidered = True
+                self._warn_of_other_tokens(self._directory)
+                self._is_looked_through = True
             for orphan in self._directory.orphans():
                 own.outbox.copy_from(orphan.outbox)
                 orphan.remove()
         except (OutboxError, OSError) as error:
             self.notices.error("adoption", "an outbox file without an owner could not be taken over: %s", error)
+
+    def _warn_of_other_tokens(self, directory: OutboxDirectory) -> None:
+        if waiting := directory.waiting_elsewhere():
+            self.notices.warn(
+                "elsewhere",
+                "%d calls in %s were recorded with another access token and are not sent with this one: run once with"
+                " POLAR_ACCESS_TOKEN set to that token, if it is still valid",
+                waiting,
+                directory.path.parent,
+            )
 
     def _make_catalog(self) -> PriceResolver:
         with self._importing:

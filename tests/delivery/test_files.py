@@ -178,3 +178,18 @@ def test_the_directory_does_not_give_the_token_away(caplog: pytest.LogCaptureFix
 
     assert "secret" not in name
     assert name.startswith("127.0.0.1-8787-")
+
+
+def test_calls_recorded_with_another_token_are_found(tmp_path: Path) -> None:
+    """After a token was rotated, what still waited under the old one must not be forgotten."""
+    old = OutboxDirectory(tmp_path / "sandbox-aaaaaaaaaaaa", Notices()).open_own()
+    old.outbox.record("a call", 0.0)
+    old.release()
+    other_server = OutboxDirectory(tmp_path / "production-aaaaaaaaaaaa", Notices()).open_own()
+    other_server.outbox.record("a call", 0.0)
+    other_server.release()
+
+    new = OutboxDirectory(tmp_path / "sandbox-bbbbbbbbbbbb", Notices())
+
+    assert new.waiting_elsewhere() == 1
+    assert new.waiting_elsewhere() == 1

@@ -1,0 +1,22 @@
+"""The lines to copy: every OpenAI call inside ``bill_to`` becomes one usage event on Polar.
+
+Needs ``pip install 'otel-polar[openai]'``, and POLAR_ACCESS_TOKEN and OPENAI_API_KEY in the environment. Without
+accounts, run ``otel-polar sandbox`` and set POLAR_BASE_URL to the address it prints. Prints the model's answer.
+"""
+
+from openai import OpenAI
+from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel_polar import PolarSpanProcessor, bill_to
+
+provider = TracerProvider()  # the one you have already
+provider.add_span_processor(PolarSpanProcessor())
+OpenAIInstrumentor().instrument(tracer_provider=provider)
+
+with bill_to("user_42", plan="pro"):
+    answer = OpenAI().chat.completions.create(
+        model="gpt-4o-mini",
+        messages=[{"role": "user", "content": "What is a usage event?"}],
+    )
+print(answer.choices[0].message.content)

@@ -1,0 +1,101 @@
+"""Specifies that every example does what its docstring promises, against local servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import pytest
+
+from otel_polar.sandbox.openai_api import OpenAIServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_polar.sandbox import SandboxServer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def environment(polar_sandbox: SandboxServer, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What a user would export, for local servers."""
+    with OpenAIServer() as endpoint:
+        yield {
+            **os.environ,
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_BASE_URL": endpoint.base_url,
+            "OTEL_POLAR_OUTBOX_DIR": str(tmp_path / "outbox"),
+            "POLAR_ACCESS_TOKEN": "polar_oat_test",
+            "POLAR_BASE_URL": polar_sandbox.url,
+            "SESSION_SECRET": "a secret of the service",
+        }
+
+
+def test_the_quickstart_bills_its_user(polar_sandbox: SandboxServer, environment: dict[str, str]) -> None:
+    """It is what people copy."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "quickstart.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    (event,) = polar_sandbox.events()
+    assert (event["external_customer_id"], event["metadata"]["plan"]) == ("user_42", "pro")
+    assert event["metadata"]["total_tokens"] == 5 + 12
+    assert len(done.stdout.split()) == 12
+    assert done.stderr == ""
+
+
+def test_the_web_service_bills_the_user_of_the_session(
+    polar_sandbox: SandboxServer,
+    environment: dict[str, str],
+) -> None:
+    """Two users, plain and streamed, and a forged header that changes nothing."""
+    command = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--port", "0", "--app-dir", str(EXAMPLES)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            address = next(found[0] for line in server.stderr if (found := re.search(r"http://[0-9.:]+", line)))
+            for user in ("alice", "bob"):
+                visit(address, user)
+        finally:
+            server.terminate()
+            server.communicate(timeout=30)
+
+    events = polar_sandbox.wait_for_events(4)
+    assert sorted((e["external_customer_id"], e["metadata"]["endpoint"]) for e in events) == [
+        ("alice", "chat"),
+        ("alice", "stream"),
+        ("bob", "chat"),
+        ("bob", "stream"),
+    ]
+    assert {e["metadata"]["total_tokens"] for e in events} == {2 + 12}
+
+
+def visit(address: str, user: str) -> None:
+    """Log in and ask, as the docstring's curl lines do; with a baggage header that names somebody else."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    opener.addheaders = [("baggage", "userId=victim,customerId=victim")]
+
+    def post(path: str, **form: str) -> bytes:
+        with opener.open(f"{address}{path}", data=urlencode(form).encode(), timeout=30) as answer:
+            content: bytes = answer.read()
+            return content
+
+    assert json.loads(post(f"/login/{user}")) == {"user_id": user}
+    assert len(json.loads(post("/chat", question="Who pays?"))["answer"].split()) == 12
+    assert len(post("/stream", question="Who pays?").split()) == 12

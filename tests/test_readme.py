@@ -1,0 +1,101 @@
+"""Specifies that the README is true: its code is the examples', its table the settings', its claims the package's."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from otel_polar import Settings
+from otel_polar.billing.call import BILLABLE_OPERATIONS, read_call
+from otel_polar.billing.catalog import Catalog
+from otel_polar.billing.customer import Customer
+from otel_polar.billing.event import build_event
+from otel_polar.billing.pricing import Cost
+from otel_polar.billing.span import SpanRecord
+from otel_polar.delivery.outbox import State
+from tests.delivery.support import START_UNIX_NANO, a_call
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def fenced(language: str) -> list[str]:
+    """The contents of every fenced block of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_first_program_is_the_quickstart_example() -> None:
+    """The example is run by a test, so what people copy from the README works."""
+    example = (ROOT / "examples" / "quickstart.py").read_text()
+    docstring = ast.get_docstring(ast.parse(example), clean=False)
+
+    assert fenced("python")[0] == example.replace(f'"""{docstring}"""', "").lstrip()
+
+
+def test_every_python_block_is_python() -> None:
+    """A typing error in a README is copied a thousand times."""
+    for block in fenced("python"):
+        ast.parse(block)
+
+
+def test_the_settings_table_is_that_of_the_settings() -> None:
+    """An option that is not in the table does not exist for a user; one that is only there is a lie."""
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`|\u2013) \|", README, flags=re.MULTILINE)
+
+    assert rows == [(setting.name, setting.metadata["variable"]) for setting in fields(Settings)]
+    for setting in fields(Settings):
+        assert f"| {setting.metadata['about']} |" in README
+
+
+def test_the_event_is_the_one_that_is_built() -> None:
+    """Meters are made from this text, and frozen."""
+    (shown,) = (json.loads(block) for block in fenced("json"))
+    span = SpanRecord(
+        name="chat",
+        trace_id="1" * 32,
+        span_id="1" * 16,
+        start_time_unix_nano=START_UNIX_NANO,
+        end_time_unix_nano=START_UNIX_NANO + 1_830_000_000,
+        failed=False,
+        scope_name="",
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+            "gen_ai.response.id": "chatcmpl-ASv9R2E7Yhb2e7bj4Xl0qm9s3J42Y",
+            "gen_ai.usage.input_tokens": 812,
+            "gen_ai.usage.output_tokens": 142,
+            "gen_ai.usage.cache_read.input_tokens": 512,
+        },
+        resource_attributes={"service.name": "chat-api"},
+    )
+    call = read_call(span, Customer(external_customer_id="user_42"), {"plan": "pro"})
+    cost = Catalog()(call)  # type: ignore[arg-type]  # it is a call, as the event below shows
+    assert isinstance(cost, Cost)
+
+    built: Any = build_event(call, cost, now=2e9).body()  # type: ignore[arg-type]  # as above
+
+    differing = {"generation_id", "trace_id", "span_id"}
+    assert built.keys() == shown.keys()
+    assert built["metadata"].keys() == shown["metadata"].keys()
+    assert {k: v for k, v in built["metadata"].items() if k not in differing} == {
+        k: v for k, v in shown["metadata"].items() if k not in differing
+    }
+
+
+def test_every_operation_and_held_state_is_named() -> None:
+    """Whoever finds a call held must find the word."""
+    for word in (*BILLABLE_OPERATIONS, *(state.value for state in State if state.value.startswith("held"))):
+        assert word in README, word
+
+
+def test_the_default_identity_keys_are_named() -> None:
+    """They are how an existing application is billed without changing it."""
+    keys = Settings.load({}).customer_keys
+    for key in keys.all:
+        assert f"`{key}`" in README, key
+    assert a_call().customer == Customer(external_customer_id="user_42")
