@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from otel_polar.errors import ConfigError
 
@@ -32,8 +33,15 @@ def token(name: str, value: object) -> str:
 def url(name: str, value: object) -> str:
     """A URL with scheme http or https, without a slash at its end."""
     checked = text(name, value)
-    if not checked.startswith(("http://", "https://")) or len(checked.split("//", 1)[1]) == 0:
-        raise ConfigError(f"{name} is {checked!r}: it must be a URL that begins with http:// or https://")
+    try:
+        parts = urlsplit(checked)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or any(character.isspace() for character in checked):
+        raise ConfigError(
+            f"{name} is {checked!r}: it must be a URL that begins with http:// or https:// and names a host"
+        )
     return checked.rstrip("/")
 
 
@@ -68,9 +76,13 @@ def keys(name: str, value: object) -> tuple[str, ...]:
 
 def directory(name: str, value: object) -> Path:
     """An absolute path; ``~`` stands for the home directory."""
-    if isinstance(value, Path):
-        return value.expanduser().absolute()
-    return Path(text(name, value)).expanduser().absolute()
+    path = value if isinstance(value, Path) else Path(text(name, value))
+    try:
+        if "\0" in str(path):
+            raise ConfigError(f"{name} is {str(path)!r}: a path cannot contain NUL")
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} is {str(path)!r}: {error}") from error
 
 
 def one_of(*choices: str) -> Callable[[str, object], str]:

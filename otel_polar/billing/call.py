@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_polar.billing import semconv
@@ -21,7 +22,7 @@ from otel_polar.billing.usage import TokenUsage, Unmetered, read_usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_polar.billing.span import Attributes, SpanRecord
+    from otel_polar.billing.span import SpanRecord
 
 TagValue: TypeAlias = str | int | float | bool
 
@@ -101,13 +102,13 @@ def read_call(
         end_time_unix_nano=span.end_time_unix_nano,
         scope_name=span.scope_name,
         operation=operation,
-        provider=_read_first(attributes, semconv.PROVIDER_NAME),
-        request_model=_read_name(attributes, semconv.REQUEST_MODEL),
-        response_model=_read_name(attributes, semconv.RESPONSE_MODEL),
-        response_id=_read_response_id(attributes),
-        service_tier=_read_first(attributes, semconv.SERVICE_TIER),
-        server_address=_read_name(attributes, semconv.SERVER_ADDRESS),
-        service_name=_read_name(span.resource_attributes, semconv.SERVICE_NAME),
+        provider=_read_first(span, semconv.PROVIDER_NAME),
+        request_model=_read_name(span, semconv.REQUEST_MODEL),
+        response_model=_read_name(span, semconv.RESPONSE_MODEL),
+        response_id=_read_response_id(span),
+        service_tier=_read_first(span, semconv.SERVICE_TIER),
+        server_address=_read_name(span, semconv.SERVER_ADDRESS),
+        service_name=_read_service_name(span),
         usage=read_usage(span),
         customer=customer,
         tags={} if tags is None else tags,
@@ -126,7 +127,7 @@ def external_id(call: ModelCall) -> str:
 
 
 def is_strong_id(response_id: str) -> bool:
-    """Whether a response id was minted at random: a UUID, or a run of at least 16 letters and digits, mixed.
+    """Whether a response id was minted at random: a UUID, or a run of at least 16 letters and digits that looks it.
 
     A short or constant-looking id (Ollama mints ``chatcmpl-0`` to ``chatcmpl-998``) would make two calls one.
     """
@@ -138,12 +139,15 @@ def is_strong_id(response_id: str) -> bool:
 
 
 def _is_random(part: str) -> bool:
-    return (
-        len(part) >= _STRONG_ID_CHARACTERS
-        and len(set(part)) >= _STRONG_ID_DISTINCT_CHARACTERS
-        and any(character.isdigit() for character in part)
-        and any(character.isalpha() for character in part)
-    )
+    if len(part) < _STRONG_ID_CHARACTERS or len(set(part)) < _STRONG_ID_DISTINCT_CHARACTERS or not part.isalnum():
+        return False
+    has_digit = any(character.isdigit() for character in part)
+    if has_digit:
+        return any(character.isalpha() for character in part)
+    # One of 170 random runs of 29 letters and digits has no digit. Its case changes every other letter, that of words
+    # in a constant only from word to word.
+    changes = sum(before.isupper() != after.isupper() for before, after in pairwise(part))
+    return 3 * changes > len(part)
 
 
 def _safe_provider(provider: str | None) -> str:
@@ -174,21 +178,30 @@ _AGGREGATES: Final[frozenset[str]] = frozenset(
 )
 
 
-def _read_first(attributes: Attributes, names: semconv.Names) -> str | None:
+def _read_first(span: SpanRecord, names: semconv.Names) -> str | None:
     for name in names:
-        if (value := _read_name(attributes, name)) is not None:
+        if (value := _read_name(span, name)) is not None:
             return value
     return None
 
 
-def _read_response_id(attributes: Attributes) -> str | None:
-    value = attributes.get(semconv.RESPONSE_ID)
-    # Cut short, two different ids could become one call.
-    return value if isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARACTERS else None
-
-
-def _read_name(attributes: Attributes, name: str) -> str | None:
-    value = attributes.get(name)
+def _read_name(span: SpanRecord, name: str) -> str | None:
+    value = span.attributes.get(name)
     if not isinstance(value, str) or not value:
         return None
+    limit = span.attribute_length_limit
+    if limit is not None and len(value) >= limit:
+        # What the span limits have cut may read like another name: gpt-4o-mini like gpt-4o, at another price.
+        return None
     return value[:MAX_NAME_CHARACTERS]
+
+
+def _read_response_id(span: SpanRecord) -> str | None:
+    value = _read_name(span, semconv.RESPONSE_ID)
+    # As long as a name may be, it may have been cut, and two different ids would be one call.
+    return value if value is not None and len(value) < MAX_NAME_CHARACTERS else None
+
+
+def _read_service_name(span: SpanRecord) -> str | None:
+    value = span.resource_attributes.get(semconv.SERVICE_NAME)
+    return value[:MAX_NAME_CHARACTERS] if isinstance(value, str) else None

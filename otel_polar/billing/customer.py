@@ -73,21 +73,30 @@ def check_id(value: object) -> str:
     Raises:
         InvalidIdError: if the value is anything else. It is never cut or repaired into another id.
     """
-    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise InvalidIdError(f"an id must be text, not {type(value).__name__}")
-    text = value.strip()
+    text = _write_out(value)
     if not text or text in _WRITTEN_NOTHING:
         raise InvalidIdError("an id must not be empty, nor the word for nothing")
     if len(text) > MAX_ID_CHARACTERS:
         raise InvalidIdError(f"an id must not be longer than {MAX_ID_CHARACTERS} characters (it has {len(text)})")
+    if text != text.strip():
+        raise InvalidIdError("an id must not begin or end with white space")
     if not text.isprintable():
         raise InvalidIdError("an id must not contain control characters")
     # In W3C baggage a ';' starts the properties of a member: the next service would read a shorter id.
     if ";" in text:
         raise InvalidIdError("an id must not contain ';'")
     return text
+
+
+def _write_out(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, UUID):
+        return str(value)
+    # A longer number is no id, and Python refuses to write out one of more than 4300 digits.
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MAX_ID_CHARACTERS:
+        return str(value)
+    raise InvalidIdError(f"an id must be text, or a whole number of usual size, not {type(value).__name__}")
 
 
 def check_internal_id(value: object) -> str:
@@ -117,15 +126,30 @@ def check_baggage_id(value: object) -> str:
     Raises:
         InvalidIdError: see :func:`check_id`.
     """
-    text = check_id(value.partition(";")[0] if isinstance(value, str) else value)
+    text = check_id(value.partition(";")[0].strip() if isinstance(value, str) else value)
     if any(character.isspace() for character in text):
         raise InvalidIdError("an id in baggage must not contain white space: it may have been a '+'")
     return text
 
 
-def read_customer(attributes: Mapping[str, object], keys: CustomerKeys) -> Customer | Unattributed | None:
-    """The customer named by the span's own attributes, ``None`` if they name none."""
-    return _read(attributes, keys, check=check_id)
+def read_customer(
+    attributes: Mapping[str, object],
+    keys: CustomerKeys,
+    *,
+    attribute_length_limit: int | None = None,
+) -> Customer | Unattributed | None:
+    """The customer named by the span's own attributes, ``None`` if they name none.
+
+    Under an *attribute_length_limit* an id of that length may be the beginning of a longer one, and is refused.
+    """
+
+    def check(value: object) -> str:
+        text = check_id(value)
+        if attribute_length_limit is not None and len(text) >= attribute_length_limit:
+            raise InvalidIdError(f"an id may have been cut by the span limit of {attribute_length_limit} characters")
+        return text
+
+    return _read(attributes, keys, check=check)
 
 
 def read_baggage_customer(members: Mapping[str, object], keys: CustomerKeys) -> Customer | Unattributed | None:

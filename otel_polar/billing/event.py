@@ -217,7 +217,7 @@ def _timestamp(end_time_unix_nano: int, now: float) -> str:
 def _named(call: ModelCall, event_name: Callable[[ModelCall], str]) -> str:
     try:
         name = event_name(call)
-    except Exception as error:
+    except BaseException as error:
         raise UserFunctionError(f"event_name raised {type(error).__name__}") from error
     text = sanitise_text(name, MAX_EVENT_NAME_CHARACTERS) if isinstance(name, str) else ""
     if not text:
@@ -230,7 +230,7 @@ def _mapped(call: ModelCall, metadata: Metadata, map_metadata: MapMetadata) -> M
     offered = {key: dict(value) if isinstance(value, Mapping) else value for key, value in metadata.items()}
     try:
         mapped: dict[Any, object] = dict(map_metadata(call, offered))
-    except Exception as error:
+    except BaseException as error:
         raise UserFunctionError(f"map_metadata raised {type(error).__name__}") from error
     # Polar's two structured keys pass only as they were built: anything else in them would refuse the whole batch.
     structured: dict[str, MetadataValue] = {

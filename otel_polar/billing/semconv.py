@@ -49,7 +49,7 @@ REASONING_TOKENS: Final[Names] = (
     "gen_ai.usage.reasoning_tokens",  # OpenLLMetry, OpenLIT
 )
 
-MODEL_CALL_MARKERS: Final[Names] = (OPERATION_NAME, PROVIDER_NAME[1])
+MODEL_CALL_MARKERS: Final = frozenset({OPERATION_NAME, PROVIDER_NAME[1]})
 """A span with none of these is not our business. Kept few: they are looked for on every span of the application.
 
 Two are enough: the conventions since 1.27 require the first, and emitters of earlier ones set the second."""

@@ -26,7 +26,8 @@ class SpanRecord:
     """What billing needs to know of a finished span.
 
     ``trace_id`` and ``span_id`` are lower-case hex of 32 and 16 digits; times are Unix nanoseconds;
-    ``failed`` is whether its status is ERROR.
+    ``failed`` is whether its status is ERROR. Values as long as
+    ``attribute_length_limit`` may have been cut.
     """
 
     name: str
@@ -38,10 +39,11 @@ class SpanRecord:
     scope_name: str
     attributes: Attributes
     resource_attributes: Attributes
+    attribute_length_limit: int | None = None
 
 
-def read_span(span: ReadableSpan) -> SpanRecord:
-    """Read a span of the SDK.
+def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES) -> SpanRecord:
+    """Read a span of the SDK. Where the span limits have pushed attributes out, *start_attributes* fill the gaps.
 
     Raises:
         ValueError: if the span has no context or has not ended, so that it cannot be told from another.
@@ -59,8 +61,10 @@ def read_span(span: ReadableSpan) -> SpanRecord:
         end_time_unix_nano=span.end_time,
         failed=span.status.status_code is StatusCode.ERROR,
         scope_name="" if scope is None else scope.name,
-        attributes=attributes_of(span),
+        attributes={**start_attributes, **attributes_of(span)} if start_attributes else attributes_of(span),
         resource_attributes=span.resource.attributes,
+        # The SDK does not tell on the span itself (opentelemetry-sdk 1.45, BoundedAttributes).
+        attribute_length_limit=getattr(getattr(span, "_attributes", None), "max_value_len", None),
     )
 
 

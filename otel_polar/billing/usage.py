@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS: Final = 10**10
 """More than any model's context by four orders of magnitude: a count above it is an error or an attack."""
+_WRITABLE_BITS: Final = 128
 
 INPUT_WITHOUT_CACHE_SCOPES: Final[frozenset[str]] = frozenset(
     {
@@ -133,7 +134,9 @@ def _count(name: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _ImpossibleCountError(f"{name} is {str(value)[:40]!r}, not a whole number")
     if not 0 <= value <= MAX_TOKENS:
-        raise _ImpossibleCountError(f"{name} is {str(value)[:40]}, outside 0 to {MAX_TOKENS}")
+        # Python refuses to write out a number of more than 4300 digits.
+        written = str(value) if value.bit_length() <= _WRITABLE_BITS else f"a number of {value.bit_length()} bits"
+        raise _ImpossibleCountError(f"{name} is {written}, outside 0 to {MAX_TOKENS}")
     return value
 
 

@@ -11,19 +11,15 @@ limits (opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be ano
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
 from opentelemetry.sdk.trace import SpanProcessor
 
+from otel_polar.billing.semconv import MODEL_CALL_MARKERS, OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL
 from otel_polar.billing.span import attributes_of, read_span
-from otel_polar.capture.attribution import (
-    NO_IDENTITY,
-    Identity,
-    identity_at_start,
-    tags_of,
-    use_baggage_keys,
-    who_pays,
-)
+from otel_polar.capture.attribution import use_baggage_keys
+from otel_polar.capture.blocks import current_context, mend_current_context
+from otel_polar.capture.identity import NO_IDENTITY, Identity, identity_in, tags_of, who_pays
 from otel_polar.delivery.notices import logger
 
 if TYPE_CHECKING:
@@ -31,11 +27,20 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.trace import SpanContext
 
+    from otel_polar.billing.span import Attributes
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.settings import Options
 
 MAX_OPEN_SPANS: Final = 100_000
 """Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""
+
+
+class _Started(NamedTuple):
+    """What a span started with. The context is kept so that its id() is not used again while it is a key."""
+
+    span_context: SpanContext
+    identity: Identity
+    attributes: Attributes
 
 
 class PolarSpanProcessor(SpanProcessor):
@@ -54,17 +59,24 @@ class PolarSpanProcessor(SpanProcessor):
 
         settings = Settings.load(**options)
         self._keys = settings.customer_keys
+        use_baggage_keys(self._keys)
         self._tag_keys = tuple(settings.tags)
-        # By the identity of the span's context object, which the started and the ended span share, and which is kept
-        # beside it so that the number is not used again: a look-up per span of the application has to be this cheap.
-        self._identities: dict[int, tuple[SpanContext, Identity]] = {}
+        # By the id() of the span's context object, which the started and the ended span share: a look-up per span of
+        # the application has to be this cheap.
+        self._started: dict[int, _Started] = {}
+        # Set when the span starts, and the first to be pushed out when it has too many attributes.
+        self._kept_keys = self._keys.all | {
+            *self._tag_keys,
+            OPERATION_NAME,
+            *PROVIDER_NAME,
+            REQUEST_MODEL,
+        }
         self._pipeline: Pipeline | None = None
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
         from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - see above
 
-        use_baggage_keys(self._keys)
         self._pipeline = Pipeline(settings)
 
     @property
@@ -77,9 +89,12 @@ class PolarSpanProcessor(SpanProcessor):
         if self._pipeline is None:
             return
         try:
-            identity = identity_at_start(parent_context, self._keys, self._tag_keys)
-            if identity is not None:
-                self._remember(span.get_span_context(), identity)
+            context = current_context() if parent_context is None else parent_context
+            identity = identity_in(context, self._keys, self._tag_keys)
+            attributes = attributes_of(span)
+            kept = {key: attributes[key] for key in self._kept_keys.intersection(attributes)}
+            if identity is not None or kept:
+                self._remember(_Started(span.get_span_context(), identity or NO_IDENTITY, kept))
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
 
@@ -90,13 +105,14 @@ class PolarSpanProcessor(SpanProcessor):
         try:
             # These lines run for every span of the application, in a sixth of a microsecond: hence the SDK's private
             # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out.
-            remembered = self._identities.pop(id(span._context), None)  # noqa: SLF001 - see above
+            started = self._started.pop(id(span._context), None)  # noqa: SLF001 - see above
             try:
-                attributes = span._attributes._dict  # type: ignore[union-attr]  # noqa: SLF001 - see above
+                bounded = span._attributes  # noqa: SLF001 - see above
+                attributes, dropped = bounded._dict, bounded.dropped  # type: ignore[union-attr]  # noqa: SLF001 - see above
             except AttributeError:
-                attributes = attributes_of(span)
-            if "gen_ai.operation.name" in attributes or "gen_ai.system" in attributes:
-                self._record(span, NO_IDENTITY if remembered is None else remembered[1], self._pipeline)
+                attributes, dropped = attributes_of(span), 1
+            if "gen_ai.operation.name" in attributes or "gen_ai.system" in attributes or dropped:
+                self._look_at(span, started, self._pipeline)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
 
@@ -111,21 +127,26 @@ class PolarSpanProcessor(SpanProcessor):
             return True
         return self._pipeline.force_flush(timeout_millis / 1_000)
 
-    def _remember(self, span_context: SpanContext, identity: Identity) -> None:
-        if len(self._identities) >= MAX_OPEN_SPANS:
-            self._identities.pop(next(iter(self._identities)), None)
-        self._identities[id(span_context)] = (span_context, identity)
+    def _remember(self, started: _Started) -> None:
+        if len(self._started) >= MAX_OPEN_SPANS:
+            self._started.pop(next(iter(self._started)), None)
+        self._started[id(started.span_context)] = started
 
-    def _record(self, span: ReadableSpan, identity: Identity, pipeline: Pipeline) -> None:
-        record = read_span(span)
+    def _look_at(self, span: ReadableSpan, started: _Started | None, pipeline: Pipeline) -> None:
+        record = read_span(span, {} if started is None else started.attributes)
+        if MODEL_CALL_MARKERS.isdisjoint(record.attributes):
+            return
+        identity = NO_IDENTITY if started is None else started.identity
+        mend_current_context()
         pipeline.take(
             record,
-            who_pays(identity, record.attributes, self._keys),
+            who_pays(identity, record, self._keys),
             tags_of(identity, record.attributes, self._tag_keys),
         )
 
     def _say(self, error: Exception) -> None:
         if self._pipeline is not None:
+            self._pipeline.counts["failed"] += 1
             self._pipeline.notices.error(
                 f"processor:{type(error).__name__}",
                 "a span could not be looked at (%s: %s); the application is not affected",

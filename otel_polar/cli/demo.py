@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -39,8 +41,17 @@ def demo(
     with needs_extra("cli", "openai", "serve"):
         from otel_polar.cli.demo_scenario import run_demo  # noqa: PLC0415 - needs more extras than the command
         from otel_polar.sandbox import SandboxServer  # noqa: PLC0415 - as above
-    server = SandboxServer(port=port)
-    with server, tempfile.TemporaryDirectory(prefix="otel-polar-demo-") as outbox_dir:
+    # Everything the demo asks for is on loopback, which a proxy in the environment cannot reach.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
+    try:
+        server = SandboxServer(port=port)
+        server.start()
+    except OSError as error:
+        typer.echo(f"the demo cannot listen on port {port}: {error}; give another --port", err=True)
+        raise typer.Exit(1) from error
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        outbox_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="otel-polar-demo-"))
         result = run_demo(server, Path(outbox_dir))
         if as_json:
             typer.echo(json.dumps(_as_json(result, server.url)))

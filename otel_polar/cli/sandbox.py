@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +34,9 @@ def sandbox(
         run(port=port, db=db, on_ready=_say_ready)
     except OSError as error:
         typer.echo(f"the sandbox cannot listen on port {port}: {error}; give another --port", err=True)
+        raise typer.Exit(1) from error
+    except sqlite3.Error as error:
+        typer.echo(f"the sandbox cannot use the file {db!r}: {error}; give another --db", err=True)
         raise typer.Exit(1) from error
 
 

@@ -52,9 +52,8 @@ def decide(
         return _priced(recorded, key, call, settings=settings, resolver=resolver, notices=notices, now=now)
     except UserFunctionError as error:
         # What the user's exception says may hold anything, an id too: for the outbox, not for the log.
-        cause = f": {error.__cause__}" if error.__cause__ is not None else ""
         held = _held(recorded, key, State.UNBUILDABLE, str(error), notices)
-        return replace(held, reason=f"{error}{cause}"[:_MAX_REASON_CHARACTERS])
+        return replace(held, reason=f"{error}{_cause(error)}"[:_MAX_REASON_CHARACTERS])
     except Exception as error:  # noqa: BLE001 - as above
         return _held(recorded, key, State.UNBUILDABLE, f"{type(error).__name__} while building it", notices)
 
@@ -80,6 +79,15 @@ def _priced(
         map_metadata=settings.map_metadata,
     )
     return Decided(recorded, key, State.READY, body=_encode(event.body()))
+
+
+def _cause(error: UserFunctionError) -> str:
+    if error.__cause__ is None:
+        return ""
+    try:
+        return f": {error.__cause__}"
+    except Exception:  # noqa: BLE001 - even how the user's exception is written is the user's code
+        return ""
 
 
 def _held(recorded: Recorded, key: str, state: State, reason: str, notices: Notices) -> Decided:

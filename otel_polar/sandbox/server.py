@@ -160,11 +160,15 @@ class SandboxServer:
             listener.close()
         self.store.close()
 
-    def wait(self) -> None:
-        """Block until Ctrl-C, SIGTERM or the end of the server. To be called from the main thread."""
+    def wait(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Block until Ctrl-C, SIGTERM or the end of the server. To be called from the main thread.
+
+        *on_ready* is called when a signal would already end it well.
+        """
         # SIGTERM raises KeyboardInterrupt too: setting an event inside a signal handler could find its lock held.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            on_ready()
             self._ended.wait()
         except KeyboardInterrupt:
             return
@@ -231,5 +235,4 @@ def run(
         OSError: if the port is taken.
     """
     with SandboxServer(host=host, port=port, db=db) as server:
-        on_ready(server)
-        server.wait()
+        server.wait(lambda: on_ready(server))

@@ -1,0 +1,104 @@
+"""What is known about who pays, where it is kept in a context, and which word counts.
+
+The sources, most explicit first: ``bill_to`` (kept under a private context key, which no header can set), the span's
+own attributes, baggage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import baggage, context
+
+from otel_polar.billing.customer import (
+    NOBODY,
+    Customer,
+    CustomerKeys,
+    Unattributed,
+    read_baggage_customer,
+    read_customer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+
+    from otel_polar.billing.call import TagValue
+    from otel_polar.billing.span import Attributes, SpanRecord
+
+IDENTITY_KEY: Final = context.create_key("otel-polar-identity")
+MAX_TAG_BITS: Final = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What is known about who pays, at one moment.
+
+    ``told`` comes from ``bill_to``, ``carried`` from baggage. ``None`` is no word at all; ``Unattributed`` is a word
+    that nobody pays, or an id that cannot be one.
+    """
+
+    told: Customer | Unattributed | None = None
+    carried: Customer | Unattributed | None = None
+    told_tags: Mapping[str, TagValue] = field(default_factory=dict)
+    carried_tags: Mapping[str, TagValue] = field(default_factory=dict)
+
+
+NO_IDENTITY: Final = Identity()
+
+
+def told_identity(current: Context) -> Identity:
+    """What ``bill_to`` has said in this context."""
+    identity = current.get(IDENTITY_KEY)
+    return identity if isinstance(identity, Identity) else NO_IDENTITY
+
+
+def identity_in(current: Context, keys: CustomerKeys, tag_keys: tuple[str, ...]) -> Identity | None:
+    """The identity of a span that starts in a context; ``None`` if there is none."""
+    told = told_identity(current)
+    if told.told is not None and not tag_keys:
+        # Most spans of an application that says who pays: nothing in baggage could change it.
+        return told
+    members = baggage.get_all(current)
+    if not members:
+        return None if told is NO_IDENTITY else told
+    carried = read_baggage_customer(members, keys)
+    carried_tags = build_tags({key: members[key] for key in tag_keys if key in members})
+    if carried is None and not carried_tags and told is NO_IDENTITY:
+        return None
+    return replace(told, carried=carried, carried_tags=carried_tags)
+
+
+def who_pays(identity: Identity, span: SpanRecord, keys: CustomerKeys) -> Customer | Unattributed:
+    """The most explicit word: ``bill_to``, then the span's own attributes, then baggage."""
+    if identity.told is not None:
+        return identity.told
+    named = read_customer(span.attributes, keys, attribute_length_limit=span.attribute_length_limit)
+    return named or identity.carried or NOBODY
+
+
+def tags_of(identity: Identity, attributes: Attributes, tag_keys: tuple[str, ...]) -> dict[str, TagValue]:
+    """Tags from baggage, from the span's attributes and from ``bill_to``; the later wins."""
+    named = build_tags({key: attributes[key] for key in tag_keys if key in attributes})
+    return {**identity.carried_tags, **named, **identity.told_tags}
+
+
+def build_tags(values: Mapping[str, object]) -> dict[str, TagValue]:
+    """Tags as metadata can hold them; what cannot be written is left out, as it must not cost the call."""
+    written = {key: _tag_value(value) for key, value in values.items()}
+    return {key: value for key, value in written.items() if value is not None}
+
+
+def _tag_value(value: object) -> TagValue | None:
+    if isinstance(value, (str, float)):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= MAX_TAG_BITS else None
+    if value is None:
+        return None
+    try:
+        return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+    except Exception:  # noqa: BLE001 - how a value is written is the user's code
+        return None
