@@ -24,6 +24,8 @@ def text(name: str, value: object) -> str:
 
 def token(name: str, value: object) -> str:
     """An access token. It is a secret, so the message never repeats it."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be text, not {type(value).__name__}")
     checked = text(name, value)
     if not checked.isascii() or not checked.isprintable() or " " in checked:
         raise ConfigError(f"{name} has characters that no access token has (spaces, line breaks or non-ASCII)")
@@ -52,6 +54,8 @@ def event_name(name: str, value: object) -> object:
     checked = text(name, value)
     if len(checked) > MAX_EVENT_NAME_CHARACTERS:
         raise ConfigError(f"{name} has {len(checked)} characters: Polar takes at most {MAX_EVENT_NAME_CHARACTERS}")
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in checked):
+        raise ConfigError(f"{name} is {checked!r}: it contains NUL or half a character, which Polar refuses")
     return checked
 
 
@@ -102,10 +106,18 @@ def number(minimum: float, maximum: float) -> Callable[[str, object], float]:
     def convert(name: str, value: object) -> float:
         try:
             number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
-        except ValueError:
+        except (ValueError, OverflowError):
             number = None
         if number is None or not minimum <= number <= maximum:
-            raise ConfigError(f"{name} is {value!r}: it must be a number from {minimum:g} to {maximum:g}")
+            raise ConfigError(f"{name} is {_shown(value)}: it must be a number from {minimum:g} to {maximum:g}")
         return number
 
     return convert
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:
+        # Python refuses to write a number of more than 4300 digits.
+        return f"a {type(value).__name__} too long to write"

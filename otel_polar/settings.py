@@ -242,8 +242,9 @@ class Settings:
 
 
 def _default_outbox_dir(environ: Mapping[str, str]) -> Path | None:
-    if state_home := environ.get("XDG_STATE_HOME"):
-        return Path(state_home).absolute() / "otel-polar"
+    # The XDG Base Directory Specification: a path that is not absolute is to be ignored.
+    if (state_home := Path(environ.get("XDG_STATE_HOME", ""))).is_absolute():
+        return state_home / "otel-polar"
     if home := environ.get("HOME"):
         return Path(home).absolute() / ".local" / "state" / "otel-polar"
     return None

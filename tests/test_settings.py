@@ -416,3 +416,36 @@ def test_the_budget_is_the_servers_unless_told(options: dict[str, Any], expected
 def test_retention_is_counted_in_seconds() -> None:
     """A day mistaken for a second would delete the ledger."""
     assert load(retention_days=2).retention_s == 172_800.0
+
+
+@pytest.mark.parametrize("token", [b"polar_oat_s3cr3t", ("polar_oat_s3cr3t",)])
+def test_a_token_of_another_type_is_not_repeated_either(token: Any) -> None:
+    """It is a secret in every form."""
+    with pytest.raises(ConfigError) as caught:
+        Settings.load({}, access_token=token)
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"settle_s": 10**400},
+        {"settle_s": 10**5_000},
+        {"outbox_dir": "~nobody_here/x"},
+        {"outbox_dir": "a\x00b"},
+        {"base_url": "http:///"},
+        {"event_name": "a\x00b"},
+        {"event_name": "a\ud800"},
+    ],
+)
+def test_what_python_itself_refuses_is_a_config_error_too(options: Any) -> None:
+    """OverflowError and RuntimeError name no setting."""
+    with pytest.raises(ConfigError):
+        Settings.load({}, **options)
+
+
+@pytest.mark.parametrize("value", [" ", "state", "./state"])
+def test_a_state_directory_that_is_not_absolute_is_ignored(value: str) -> None:
+    """XDG Base Directory Specification: otherwise calls would lie wherever the process was started."""
+    assert str(Settings.load({"XDG_STATE_HOME": value, "HOME": "/h"}).outbox_dir) == "/h/.local/state/otel-polar"

@@ -25,7 +25,7 @@ from otel_polar.billing.usage import TokenUsage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
+    from genai_prices.types import ModelInfo, Provider
 
     from otel_polar.billing.call import ModelCall
 
@@ -100,15 +100,12 @@ def _candidates(provider: Provider, call: ModelCall) -> Iterator[str]:
 
 
 def _price(call: ModelCall, usage: TokenUsage, provider: Provider, model: ModelInfo) -> Cost | Unpriced:
-    at = _EPOCH + timedelta(microseconds=call.start_time_unix_nano // 1_000)
-    context = _price_context(call)
     matched = f"{provider.id}/{model.id}"
-    prices = model.get_prices(at, context)
-    if not _has_price(prices):
-        return Unpriced(f"{SOURCE} lists {matched} without a price")
-    if context is not None and vars(prices) == vars(model.get_prices(at)):
-        return Unpriced(f"{SOURCE} has no price for {matched} at service tier {call.service_tier!r}")
+    context = _price_context(call)
     try:
+        at = _EPOCH + timedelta(microseconds=call.start_time_unix_nano // 1_000)
+        if (reason := _why_unpriced(call, usage, provider, model, at)) is not None:
+            return Unpriced(f"{SOURCE} {reason} {matched}")
         with localcontext(EXACT):
             usd = model.calc_price(
                 _genai_usage(usage),
@@ -116,11 +113,35 @@ def _price(call: ModelCall, usage: TokenUsage, provider: Provider, model: ModelI
                 genai_request_timestamp=at,
                 price_context=context,
             ).total_price
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, OverflowError) as error:
+        # An overflow is a start in no calendar.
         return Unpriced(f"{SOURCE} could not price {matched}: {error}")
     if usd == 0:
-        return Unpriced(f"{SOURCE} prices {usage.total_tokens} tokens of {matched} at 0")
+        return Unpriced(f"{SOURCE} prices at 0 {usage.total_tokens} tokens of {matched}")
     return build_cost(usd, SOURCE)
+
+
+def _why_unpriced(
+    call: ModelCall,
+    usage: TokenUsage,
+    provider: Provider,
+    model: ModelInfo,
+    at: datetime,
+) -> str | None:
+    """What genai-prices would pass over in silence, counting it as free or at the standard price."""
+    standard = model.get_prices(at)
+    context = _price_context(call)
+    if not any(price is not None for price in vars(standard).values()):
+        return "lists without a price"
+    if usage.input_tokens and standard.input_mtok is None:
+        return "has no price for input of"
+    if usage.output_tokens and standard.output_mtok is None:
+        return "has no price for output of"
+    # A model that is borrowed from another provider's list is priced there without the tier.
+    is_borrowed = not any(model is own for own in provider.models)
+    if context is not None and (is_borrowed or vars(standard) == vars(model.get_prices(at, context))):
+        return f"has no price at service tier {call.service_tier!r} for"
+    return None
 
 
 def _genai_usage(usage: TokenUsage) -> Usage:
@@ -139,7 +160,3 @@ def _price_context(call: ModelCall) -> dict[str, str] | None:
     if call.service_tier is None or call.service_tier in STANDARD_TIERS:
         return None
     return {"service_tier": call.service_tier}
-
-
-def _has_price(prices: ModelPrice) -> bool:
-    return any(price is not None for price in vars(prices).values())

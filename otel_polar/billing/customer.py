@@ -11,6 +11,7 @@ to a less explicit source could bill somebody else, and cutting an id short can 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ID_CHARACTERS: Final = 200
 _UUID_VERSION: Final = 4
+_UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # What a missing id looks like once a sender has written it as text, such as the W3CBaggagePropagator does with None.
 _WRITTEN_NOTHING: Final = frozenset({"None", "null", "undefined"})
 
@@ -106,15 +108,12 @@ def check_internal_id(value: object) -> str:
         InvalidIdError: if it is not; Polar would refuse the whole batch the event is in.
     """
     text = check_id(value)
-    try:
-        parsed = UUID(text)
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.version != _UUID_VERSION:
+    # The pattern first: uuid.UUID also reads what is not quite a UUID as another one.
+    if not _UUID_PATTERN.fullmatch(text) or UUID(text).version != _UUID_VERSION:
         raise InvalidIdError(
-            "customer_id must be Polar's own id, a UUID of version 4; pass your own id as the external one",
+            "Polar's own ids of customers and members are UUIDs of version 4; pass your own id as the external one",
         )
-    return str(parsed)
+    return text.lower()
 
 
 def check_baggage_id(value: object) -> str:
@@ -126,7 +125,9 @@ def check_baggage_id(value: object) -> str:
     Raises:
         InvalidIdError: see :func:`check_id`.
     """
-    text = check_id(value.partition(";")[0].strip() if isinstance(value, str) else value)
+    if isinstance(value, str) and ";" in value:
+        value = value.partition(";")[0].rstrip()
+    text = check_id(value)
     if any(character.isspace() for character in text):
         raise InvalidIdError("an id in baggage must not contain white space: it may have been a '+'")
     return text
@@ -163,10 +164,11 @@ def build_customer(*, internal: object = None, external: object = None, member: 
     Raises:
         InvalidIdError: if an id that would be used is not one, or neither is given.
     """
-    member_id = None if member is None else check_id(member)
     if internal is not None:
+        # Beside Polar's own customer id Polar takes only its own member ids, and refuses the whole batch for others.
+        member_id = None if member is None else check_internal_id(member)
         return Customer(customer_id=check_internal_id(internal), member_id=member_id)
-    return Customer(external_customer_id=check_id(external), member_id=member_id)
+    return Customer(external_customer_id=check_id(external), member_id=None if member is None else check_id(member))
 
 
 def _read(members: Mapping[str, object], keys: CustomerKeys, *, check: _Check) -> Customer | Unattributed | None:

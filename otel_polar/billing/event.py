@@ -96,6 +96,8 @@ def build_event(
         raise ValueError(call.usage.reason)  # noqa: TRY004 - the type is right, the call is not billable
     if isinstance(call.customer, Unattributed):
         raise ValueError(call.customer.reason)  # noqa: TRY004 - as above
+    if not (call.customer.customer_id or call.customer.external_customer_id):
+        raise ValueError("a customer without an id")
     metadata = _default_metadata(call, call.usage, cost)
     if map_metadata is not None:
         metadata = _mapped(call, metadata, map_metadata)
@@ -142,6 +144,11 @@ def sanitise_text(value: str, max_characters: int) -> str:
     return _UNSENDABLE.sub("", value)[:max_characters]
 
 
+def is_event_name(name: str) -> bool:
+    """Whether Polar takes *name* as the name of an event, as it is."""
+    return 0 < len(name) <= MAX_EVENT_NAME_CHARACTERS and not _UNSENDABLE.search(name)
+
+
 def _default_metadata(call: ModelCall, usage: TokenUsage, cost: Cost | None) -> Metadata:
     vendor = sanitise_text(call.provider or "", MAX_VALUE_CHARACTERS) or "unknown"
     model = sanitise_text(call.model or "", MAX_VALUE_CHARACTERS) or "unknown"
@@ -180,7 +187,7 @@ def _cost_metadata(cost: Cost | None) -> dict[str, MetadataValue]:
     return {
         "cost_nanos": nanos(cost.femto_usd),
         "cost_currency": "usd",
-        "price_source": cost.source,
+        "price_source": sanitise_text(cost.source, MAX_VALUE_CHARACTERS) or "unknown",
         "_cost": {"amount": cents(cost.femto_usd), "currency": "usd"},
     }
 
@@ -219,10 +226,12 @@ def _named(call: ModelCall, event_name: Callable[[ModelCall], str]) -> str:
         name = event_name(call)
     except BaseException as error:
         raise UserFunctionError(f"event_name raised {type(error).__name__}") from error
-    text = sanitise_text(name, MAX_EVENT_NAME_CHARACTERS) if isinstance(name, str) else ""
-    if not text:
-        raise UserFunctionError(f"event_name must answer text of 1 to {MAX_EVENT_NAME_CHARACTERS} characters")
-    return text
+    # Another name than was meant would match no meter, so it is not made to fit.
+    if not isinstance(name, str) or not is_event_name(name):
+        raise UserFunctionError(
+            f"event_name must answer text of 1 to {MAX_EVENT_NAME_CHARACTERS} characters, without NUL and surrogates",
+        )
+    return name
 
 
 def _mapped(call: ModelCall, metadata: Metadata, map_metadata: MapMetadata) -> Metadata:

@@ -12,7 +12,7 @@ have more. Meters sum only JSON numbers, so the same amount also goes out as who
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 FEMTO_USD_PER_USD: Final = 10**15
 FEMTO_USD_PER_NANO_USD: Final = 10**6
 
-MAX_COST_FEMTO_USD: Final = 1_000 * FEMTO_USD_PER_USD - 1
-"""Polar refuses 100 000 cents or more on one event."""
+MAX_COST_FEMTO_USD: Final = 1_000 * FEMTO_USD_PER_USD - 6
+"""Polar refuses 100 000 cents or more on one event, and this is the most that is not rounded up to them."""
 
-# Our own context: the application's may have any precision or traps.
-EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+# Our own context: the application's, and the default one too, may have any precision or traps.
+EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
 _CENTS_QUANTUM: Final = Decimal("1e-12")
 _CENTS_EXPONENT: Final = -13  # 1e-15 dollars = 1e-13 cents
 
@@ -58,6 +58,8 @@ def build_cost(usd: Decimal, source: str) -> Cost | Unpriced:
     if not usd.is_finite() or usd < 0:
         return Unpriced(f"{source} gave {usd}, which is not an amount")
     femto_usd = int(EXACT.to_integral_value(EXACT.multiply(usd, FEMTO_USD_PER_USD)))
+    if usd > 0 and femto_usd == 0:
+        return Unpriced(f"{source} gave {usd} USD, which is less than can be written")
     if femto_usd > MAX_COST_FEMTO_USD:
         return Unpriced(f"{source} gave {usd} USD; Polar takes less than 1000 USD on one event")
     return Cost(femto_usd=femto_usd, source=source)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_TOKENS: Final = 10**10
 """More than any model's context by four orders of magnitude: a count above it is an error or an attack."""
 _WRITABLE_BITS: Final = 128
+_SHOWN_CHARACTERS: Final = 40
 
 INPUT_WITHOUT_CACHE_SCOPES: Final[frozenset[str]] = frozenset(
     {
@@ -132,12 +133,20 @@ def _count(name: str, value: object) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _ImpossibleCountError(f"{name} is {str(value)[:40]!r}, not a whole number")
+        raise _ImpossibleCountError(f"{name} is {_shown(value)}, not a whole number")
     if not 0 <= value <= MAX_TOKENS:
         # Python refuses to write out a number of more than 4300 digits.
         written = str(value) if value.bit_length() <= _WRITABLE_BITS else f"a number of {value.bit_length()} bits"
         raise _ImpossibleCountError(f"{name} is {written}, outside 0 to {MAX_TOKENS}")
     return value
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(str(value)[:_SHOWN_CHARACTERS])
+    except ValueError:
+        # An array with a number in it that Python refuses to write.
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _why_no_tokens(span: SpanRecord) -> str:

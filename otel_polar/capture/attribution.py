@@ -22,7 +22,6 @@ from otel_polar.billing.customer import (
     InvalidIdError,
     Unattributed,
     build_customer,
-    check_id,
 )
 from otel_polar.capture import blocks
 from otel_polar.capture.identity import IDENTITY_KEY, Identity, build_tags, told_identity
@@ -161,7 +160,11 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
             # There is no customer to be a member of; one that comes by baggage brings its own.
             return told
         try:
-            return replace(told, member_id=check_id(self._member_id))
+            return build_customer(
+                internal=told.customer_id,
+                external=told.external_customer_id,
+                member=self._member_id,
+            )
         except InvalidIdError as error:
             return Unattributed(f"bill_to: {error}")
 

@@ -43,6 +43,10 @@ class Notices:
             self._said.discard(key)
         logger.warning(message, *arguments)
 
+    def after_fork(self) -> None:
+        """In a forked child: the lock may have been held by a thread that does not exist here."""
+        self._lock = threading.Lock()
+
     def _is_new(self, key: str) -> bool:
         with self._lock:
             if key in self._said or len(self._said) >= MAX_CONDITIONS:

@@ -64,8 +64,9 @@ class Pipeline:
 
     @property
     def outboxes(self) -> list[Outbox]:
-        """The file, if there is one, and the memory beside it."""
-        return [self._memory] if self._own is None else [self._own.outbox, self._memory]
+        """The file, if there is one, and the memory, if it was needed."""
+        outboxes = (None if self._own is None else self._own.outbox, self._memory)
+        return [outbox for outbox in outboxes if outbox is not None]
 
     def take(self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]) -> None:
         """Record the model call a span is, or count why it is none. When this returns a call is on disk."""
@@ -83,13 +84,14 @@ class Pipeline:
         line = dump_call(call)
         now = self._clock()
         own = self._own if self._is_open else self._open_own()
-        try:
-            if own is None:
-                self._memory.record(line, now)
-            else:
+        if own is None:
+            self._record_in_memory(line, now)
+        else:
+            try:
                 own.outbox.record(line, now)
-        except OutboxError as error:
-            self._record_in_memory(line, now, error)
+            except OutboxError as error:
+                self.notices.error("disk", "%s. Calls are kept in memory, and are lost if the process dies", error)
+                self._record_in_memory(line, now)
         self.counts["recorded"] += 1
         if self._worker.needs_waking:
             self._worker.wake()
@@ -119,24 +121,27 @@ class Pipeline:
         self._is_open = False
         self._is_looked_through = False
         self._own: OwnedOutbox | None = None
-        self._memory = Outbox(None)
+        # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
+        self._memory: Outbox | None = None
         delivery = Delivery(
             outboxes=lambda: self.outboxes,
             settings=self._settings,
             make_resolver=self._make_catalog,
             make_sender=self._make_sender,
             notices=self.notices,
+            counts=self.counts,
             clock=self._clock,
         )
         self._worker = Worker(delivery, self._tend)
 
-    def _record_in_memory(self, line: str, now: float, error: OutboxError) -> None:
-        self.notices.error("disk", "%s. Calls are kept in memory, and are lost if the process dies", error)
+    def _record_in_memory(self, line: str, now: float) -> None:
         try:
-            self._memory.record(line, now)
-        except OutboxError as memory_error:
+            with self._opening:
+                memory = self._memory = self._memory or Outbox(None)
+            memory.record(line, now)
+        except OutboxError as error:
             self.counts["lost"] += 1
-            self.notices.error("lost", "MODEL CALLS ARE LOST: neither disk nor memory takes them (%s)", memory_error)
+            self.notices.error("lost", "MODEL CALLS ARE LOST: neither disk nor memory takes them (%s)", error)
 
     def _open_own(self) -> OwnedOutbox | None:
         with self._opening:
@@ -205,7 +210,7 @@ class Pipeline:
         )
 
     def _say_what_waits(self) -> bool:
-        on_disk = 0 if self._own is None else _waiting(self._own.outbox)
+        on_disk = _waiting(None if self._own is None else self._own.outbox)
         in_memory = _waiting(self._memory)
         if on_disk:
             logger.warning("%d calls wait on disk and are sent by the next process with this outbox directory", on_disk)
@@ -235,6 +240,7 @@ class Pipeline:
         """Begin anew: the parent's connection is neither used nor closed, and its calls stay the parent's."""
         _inherited.append((self._own, self._memory, self._worker, self._held_over_fork.pop_all()))
         self.counts.clear()
+        self.notices.after_fork()
         self._begin()
 
 
@@ -248,9 +254,9 @@ def _directory(settings: Settings, notices: Notices) -> OutboxDirectory | None:
     return OutboxDirectory(settings.outbox_dir / name, notices)
 
 
-def _waiting(outbox: Outbox) -> int:
+def _waiting(outbox: Outbox | None) -> int:
     try:
-        return outbox.waiting()
+        return 0 if outbox is None else outbox.waiting()
     except OutboxError:
         return 0
 

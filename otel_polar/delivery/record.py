@@ -81,9 +81,9 @@ def load_call(text: str) -> ModelCall:
             service_name=fields.get("service_name"),
             usage=_load_usage(fields["usage"]),
             customer=_load_customer(fields["customer"]),
-            tags=fields.get("tags", {}),
+            tags=dict(fields.get("tags", {})),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a recorded call: {error!r}") from error
 
 
@@ -91,17 +91,25 @@ def _load_usage(fields: dict[str, Any]) -> TokenUsage | Unmetered:
     if "unmetered" in fields:
         return Unmetered(fields["unmetered"])
     return TokenUsage(
-        uncached_input_tokens=fields["uncached_input"],
-        visible_output_tokens=fields["visible_output"],
-        cache_read_tokens=fields.get("cache_read", 0),
-        cache_write_tokens=fields.get("cache_write", 0),
-        reasoning_tokens=fields.get("reasoning", 0),
+        uncached_input_tokens=_load_count(fields["uncached_input"]),
+        visible_output_tokens=_load_count(fields["visible_output"]),
+        cache_read_tokens=_load_count(fields.get("cache_read", 0)),
+        cache_write_tokens=_load_count(fields.get("cache_write", 0)),
+        reasoning_tokens=_load_count(fields.get("reasoning", 0)),
     )
+
+
+def _load_count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("not a recorded call: a token count is not a whole number of at least 0")
+    return value
 
 
 def _load_customer(fields: dict[str, Any]) -> Customer | Unattributed:
     if "unattributed" in fields:
         return Unattributed(fields["unattributed"])
+    if not fields.get("id") and not fields.get("external_id"):
+        raise ValueError("not a recorded call: a customer without an id")
     return Customer(
         customer_id=fields.get("id"),
         external_customer_id=fields.get("external_id"),

@@ -13,6 +13,7 @@ from otel_polar.delivery.decide import decide
 from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
 
     from otel_polar.billing.pricing import PriceResolver
@@ -65,6 +66,7 @@ class Delivery:
         make_resolver: Callable[[], PriceResolver],
         make_sender: Callable[[], Sender],
         notices: Notices,
+        counts: Counter[str],
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,6 +77,7 @@ class Delivery:
         self._resolver: PriceResolver | None = None
         self._sender: Sender | None = None
         self._notices = notices
+        self._counts = counts
         self._clock = clock
         self._monotonic = monotonic
         self._purge_at = 0.0
@@ -155,7 +158,7 @@ class Delivery:
         rested = [recorded for recorded in portion if recorded.seq not in resting_s]
         if rested:
             resolver = self._resolver = self._resolver or self._make_resolver()
-            outbox.decide(
+            self._counts["seen before"] += outbox.decide(
                 [
                     decide(recorded, settings=self._settings, resolver=resolver, notices=self._notices, now=now)
                     for recorded in rested

@@ -300,37 +300,37 @@ def test_a_call_costs_what_the_price_list_says(call: ModelCall, usd: str, reason
         (call_of("openai", "", tokens(10, 1)), "has no model", "nor does an empty one"),
         (
             call_of("gcp.gemini", "gemma-3", tokens(10, 1)),
-            "lists google/gemma-3 without a price",
+            "lists without a price google/gemma-3",
             "free, or unknown: the list does not say which",
         ),
         (
             call_of("groq", "whisper-large-v3", tokens(10, 1)),
-            "prices 11 tokens of groq/whisper-large-v3 at 0",
+            "has no price for input of groq/whisper-large-v3",
             "priced by the hour, and no hours are on the span",
         ),
         (
             call_of("openai", "text-embedding-3-small", tokens(0, 5)),
-            "prices 5 tokens of openai/text-embedding-3-small at 0",
+            "has no price for output of openai/text-embedding-3-small",
             "no price for what was used",
         ),
         (
             call_of("openai", "gpt-5", tokens(10, 1), service_tier="scale"),
-            "no price for openai/gpt-5 at service tier 'scale'",
+            "no price at service tier 'scale' for openai/gpt-5",
             "the standard price would be a guess",
         ),
         (
             call_of("openai", "gpt-5", tokens(10, 1), service_tier="Flex"),
-            "no price for openai/gpt-5 at service tier 'Flex'",
+            "no price at service tier 'Flex' for openai/gpt-5",
             "a tier the list spells otherwise",
         ),
         (
             call_of("openai", "gpt-4o-mini", tokens(10, 1), service_tier="flex"),
-            "no price for openai/gpt-4o-mini at service tier 'flex'",
+            "no price at service tier 'flex' for openai/gpt-4o-mini",
             "this model is not sold at that tier",
         ),
         (
             call_of("openai", "gpt-5", tokens(10, 1), service_tier="flex", at="2026-10-11T12:00:00Z"),
-            "no price for openai/gpt-5 at service tier 'flex'",
+            "no price at service tier 'flex' for openai/gpt-5",
             "the list has the tier from the 12th only",
         ),
         (
@@ -439,7 +439,7 @@ def test_a_price_does_not_depend_on_what_was_asked_before() -> None:
     assert [forwards(call) for call in calls] == [backwards(call) for call in reversed(calls)][::-1]
 
 
-def test_a_price_list_that_contradicts_itself_is_unpriced() -> None:
+def test_a_price_for_cached_input_alone_is_none() -> None:
     """One bad entry of a new release must not stop the batch, nor be billed in part."""
     prices = Catalog()
     odd = ModelInfo(id="odd", match=ClauseEquals("odd"), prices=ModelPrice(cache_read_mtok=Decimal(1)))
@@ -448,7 +448,7 @@ def test_a_price_list_that_contradicts_itself_is_unpriced() -> None:
     answer = prices(call_of("openai", "odd", tokens(10, cache_read=5)))
 
     assert isinstance(answer, Unpriced)
-    assert answer.reason.startswith(f"{SOURCE} could not price openai/odd: ")
+    assert answer.reason == f"{SOURCE} has no price for input of openai/odd"
 
 
 def test_unknown_models_are_remembered_in_bounds() -> None:
@@ -476,6 +476,9 @@ def genai_femto_usd(snapshot: DataSnapshot, provider_id: str, model_id: str, usa
     return int(price.total_price * 10**15)
 
 
+EMBEDDING_MODELS = ("text-embedding", "gemini-embedding")
+
+
 @pytest.mark.parametrize("provider_id", ["openai", "anthropic", "google"])
 @pytest.mark.parametrize(
     ("usage", "reason"),
@@ -491,10 +494,33 @@ def test_every_listed_model_costs_what_genai_prices_itself_says(
     """Our way around its traps must not lead past a price."""
     snapshot = DataSnapshot(providers=list(bundled_providers), from_auto_update=False)
     (provider,) = (listed for listed in bundled_providers if listed.id == provider_id)
-    theirs = {model.id: genai_femto_usd(snapshot, provider_id, model.id, usage) for model in provider.models}
+    # An embedding model has no price for output, and would give it away.
+    listed = [model for model in provider.models if not model.id.startswith(EMBEDDING_MODELS)]
+    theirs = {model.id: genai_femto_usd(snapshot, provider_id, model.id, usage) for model in listed}
 
-    ours = {model.id: PRICES(call_of(provider_id, model.id, usage)) for model in provider.models}
+    ours = {model.id: PRICES(call_of(provider_id, model.id, usage)) for model in listed}
 
     priced = {model_id: cost.femto_usd for model_id, cost in ours.items() if isinstance(cost, Cost)}
     assert len(priced) > 20, reason
     assert priced == {model_id: femto_usd for model_id, femto_usd in theirs.items() if femto_usd}, reason
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_a_tier_that_is_not_applied_is_unpriced(tier: str) -> None:
+    """genai-prices drops the tier of a model it borrows from another provider, and answers the standard price."""
+    call = model_call(provider="azure.ai.openai", response_model="gpt-5", usage=tokens(1_000, 100), service_tier=tier)
+
+    assert isinstance(PRICES(call), Unpriced)
+
+
+@pytest.mark.parametrize("start", [10**21, -(10**21)])
+def test_a_start_beyond_every_calendar_is_unpriced(start: int) -> None:
+    """A span's times are whatever somebody wrote there."""
+    assert isinstance(PRICES(model_call(start_time_unix_nano=start)), Unpriced)
+
+
+def test_output_without_a_price_is_not_given_away() -> None:
+    """The list of an embedding model has no price for output, and would count it as free."""
+    call = model_call(response_model="text-embedding-3-small", usage=tokens(1_000, 500))
+
+    assert isinstance(PRICES(call), Unpriced)

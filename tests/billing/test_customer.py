@@ -212,7 +212,8 @@ def test_an_invalid_internal_id_never_falls_back_to_the_external_one() -> None:
     answer = read_customer({"customer_id": "user_42", "user_id": "user_43"}, KEYS)
 
     assert answer == Unattributed(
-        "customer_id: customer_id must be Polar's own id, a UUID of version 4; pass your own id as the external one"
+        "customer_id: Polar's own ids of customers and members are UUIDs of version 4;"
+        " pass your own id as the external one"
     )
 
 
@@ -387,3 +388,32 @@ def test_an_id_bills_whom_it_names_or_nobody(value: object, key: str) -> None:
     if isinstance(answer, Customer):
         named = answer.customer_id or answer.external_customer_id
         assert named == (str(UUID(str(value))) if key in KEYS.internal else str(value))
+
+
+def test_an_id_too_long_to_write_is_refused_like_any_other() -> None:
+    """Python refuses to write it."""
+    assert isinstance(read_customer({"user.id": 10**5_000}, KEYS), Unattributed)
+
+
+def test_a_member_of_an_internal_customer_is_a_uuid() -> None:
+    """Beside customer_id Polar takes only its own member ids, and refuses the whole batch for another."""
+    with pytest.raises(InvalidIdError):
+        build_customer(internal=POLAR_ID, member="ann")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["f_7ac10b-58cc-4372-a567-0e02b2c3d479", "\u0664" + "47ac10b-58cc-4372-a567-0e02b2c3d479"],
+    ids=["an underscore between digits", "an Arabic digit"],
+)
+def test_an_internal_id_is_never_read_as_another(value: str) -> None:
+    """uuid.UUID reads both as a UUID, which is somebody else's."""
+    with pytest.raises(InvalidIdError):
+        check_internal_id(value)
+
+
+@pytest.mark.parametrize("value", [" 491701234567", "ann "])
+def test_a_lost_plus_at_an_end_is_refused_too(value: str) -> None:
+    """A telephone number begins with one."""
+    with pytest.raises(InvalidIdError):
+        check_baggage_id(value)

@@ -410,7 +410,9 @@ def raising(call: ModelCall) -> str:
     ("answer", "reason"),
     [
         ("", "nothing: no meter matches it"),
-        ("\x00", "nothing is left of it"),
+        ("\x00", "Polar takes no NUL"),
+        ("llm\ud800usage", "nor half a character"),
+        ("n" * 129, "cut to 128 it would be another name"),
         (None, "a forgotten return"),
         (42, "a number"),
         (b"llm_usage", "bytes"),
@@ -421,7 +423,7 @@ def test_a_name_that_cannot_be_sent_is_an_error_of_the_function(answer: Any, rea
     with pytest.raises(UserFunctionError) as caught:
         event_of(event_name=lambda _: answer)
 
-    assert str(caught.value) == "event_name must answer text of 1 to 128 characters", reason
+    assert str(caught.value).startswith("event_name must answer text of 1 to 128 characters"), reason
 
 
 def test_a_name_function_that_raises_is_told_by_the_kind_of_its_error_alone() -> None:
@@ -645,3 +647,15 @@ def test_whatever_a_span_names_its_event_is_accepted(fields: dict[str, str | Non
 
     assert metadata_problems(event.metadata) == []
     json.dumps(event.body(), allow_nan=False, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("source", ["", "x" * 501, "a\x00b"])
+def test_the_source_of_a_price_is_made_to_fit(source: str) -> None:
+    """It comes from a resolver of the user's."""
+    assert metadata_problems(build_event(model_call(), Cost(1, source), now=2e9).metadata) == []
+
+
+def test_an_event_of_nobody_is_refused() -> None:
+    """Polar takes an empty external id, and the usage is lost."""
+    with pytest.raises(ValueError, match="without an id"):
+        build_event(model_call(customer=Customer()), None, now=2e9)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from decimal import Context, Decimal, Inexact, Rounded, localcontext
 from typing import Final
 
@@ -81,7 +83,7 @@ def test_nanos_are_whole_billionths_rounded_half_to_even(femto_usd: int, expecte
         ("0.00000015", 150_000_000, "one token"),
         ("0", 0, "zero is an amount; that no list price is zero is the catalogue's business"),
         ("1E-15", 1, "the unit itself"),
-        ("0.0000000000000005", 0, "half a unit, after an even number: down"),
+        ("0.0000000000000025", 2, "half a unit, after an even number: down"),
         ("0.0000000000000015", 2, "half a unit, after an odd number: up"),
         ("0.0003083333333333333333333333333", 308_333_333_333, "per-hour prices do not end: cut once, here"),
         ("999.99", 999_990_000_000_000_000, "large, and taken"),
@@ -152,3 +154,26 @@ def test_dollars_become_femto_dollars_without_loss(femto_usd: list[int]) -> None
     costs = [build_cost(Decimal(amount).scaleb(-15), "my list") for amount in femto_usd]
 
     assert [cost.femto_usd for cost in costs if isinstance(cost, Cost)] == femto_usd
+
+
+def test_the_largest_cost_still_fits_polars_schema() -> None:
+    """Rounded to twelve places it must not become 100 000 cents, which refuses the whole batch."""
+    assert cents(MAX_COST_FEMTO_USD) == "99999.999999999999"
+    assert isinstance(build_cost(Decimal("999.999999999999999"), "my list"), Unpriced)
+
+
+def test_a_cost_too_small_to_write_is_not_zero() -> None:
+    """A silent zero is worse than a held call."""
+    assert isinstance(build_cost(Decimal("1E-16"), "my list"), Unpriced)
+
+
+def test_traps_in_the_default_context_change_nothing() -> None:
+    """An application that sets them does so before it imports anything."""
+    code = (
+        "import decimal; decimal.DefaultContext.traps[decimal.Inexact] = True\n"
+        "from otel_polar.billing.pricing import cents; print(cents(123456789))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "0.000012345679"

@@ -374,3 +374,8 @@ ALL_NAMES = (
 def test_reading_usage_never_raises(attributes: dict[str, object]) -> None:
     """It runs on the application's thread, on attributes anybody may have set."""
     assert isinstance(read(attributes), (TokenUsage, Unmetered))
+
+
+def test_a_number_too_long_to_write_in_an_array_is_refused_too() -> None:
+    """Python refuses to write it, which must not cost the call its record."""
+    assert isinstance(read({INPUT: (10**5_000,)}), Unmetered)

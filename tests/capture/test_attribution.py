@@ -285,16 +285,29 @@ def test_a_member_follows_the_kind_of_the_customers_id(app: App) -> None:
     """Polar takes its own member id beside its own customer id, and yours beside yours."""
     with bill_to("user_42", member_id="m_1"):
         app.call()
-    with bill_to(customer_id=UUID4, member_id="m_2"):
+    with bill_to(customer_id=UUID4, member_id=OTHER_UUID4):
         app.call()
     with bill_to("user_42"), bill_to(member_id="m_3"):
         app.call()
 
     assert [(body.get("external_member_id"), body.get("member_id")) for body in app.bodies()] == [
         ("m_1", None),
-        (None, "m_2"),
+        (None, OTHER_UUID4),
         ("m_3", None),
     ]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_your_own_member_id_beside_polars_customer_id_is_held(app: App, nested: bool) -> None:  # noqa: FBT001 - a table
+    """Polar refuses the whole batch for it."""
+    if nested:
+        with bill_to(customer_id=UUID4), bill_to(member_id="m_1"):
+            app.call()
+    else:
+        with bill_to(customer_id=UUID4, member_id="m_1"):
+            app.call()
+
+    assert app.payers() == [HELD]
 
 
 class User(StrEnum):
@@ -400,8 +413,8 @@ def test_identity_and_tags_are_written_to_baggage() -> None:
     """It is how a service further down learns who pays; the keys are those of Polar's own npm destination."""
     with bill_to("user_42", member_id="m_1", plan="pro", seats=3, trial=False):
         assert members() == {"userId": "user_42", "memberId": "m_1", "plan": "pro", "seats": "3", "trial": "False"}
-    with bill_to(customer_id=UUID4, member_id="m_1"):
-        assert members() == {"customerId": UUID4, "memberId": "m_1"}
+    with bill_to(customer_id=UUID4, member_id=OTHER_UUID4):
+        assert members() == {"customerId": UUID4, "memberId": OTHER_UUID4}
 
 
 def test_the_next_service_bills_the_same_customer(make_app: MakeApp) -> None:

@@ -193,10 +193,11 @@ def test_a_call_that_neither_disk_nor_memory_takes_is_counted_as_lost(
 ) -> None:
     """It must not raise into the application, and must not vanish silently."""
     pipeline = make_pipeline(polar_sandbox.url)
-    for outbox in pipeline.outboxes:
-        outbox.database.write("DROP TABLE intake", ())
+    pipeline.outboxes[0].database.write("DROP TABLE intake", ())
+    pipeline.take(a_span(1), ALICE, {})
+    pipeline.outboxes[1].database.write("DROP TABLE intake", ())
 
-    pipeline.take(a_span(), ALICE, {})
+    pipeline.take(a_span(2), ALICE, {})
 
     assert pipeline.counts["lost"] == 1
     assert "MODEL CALLS ARE LOST" in caplog.text

@@ -163,6 +163,11 @@ def test_a_usage_without_its_main_buckets_is_refused(key: str) -> None:
         (json.dumps({**MINIMAL, "usage": "unmetered"}), "a part that is text"),
         (json.dumps({**MINIMAL, "customer": None}), "no customer"),
         (json.dumps({**MINIMAL, "customer": 7}), "a customer that is a number"),
+        (json.dumps({**MINIMAL, "customer": {}}), "a customer without an id: Polar would take it, and bill nobody"),
+        (json.dumps({**MINIMAL, "usage": {"uncached_input": -5, "visible_output": 1}}), "fewer than no tokens"),
+        (json.dumps({**MINIMAL, "usage": {"uncached_input": 5, "visible_output": "z"}}), "tokens in text"),
+        (json.dumps({**MINIMAL, "tags": None}), "tags that are null"),
+        ("[" * 200_000, "deeper than Python reads"),
         ("1" * 5_000, "more digits than Python reads"),
     ],
 )
@@ -178,6 +183,7 @@ def joined(text: str) -> str:
 
 
 NAMES = st.none() | st.text(max_size=20)
+IDS = st.text(min_size=1, max_size=36)
 COUNTS = st.integers(0, 2**63)
 WILD_TEXT = st.text(alphabet=st.characters() | st.sampled_from(["\ud800", "\udfff", "\x00", "\n"]), max_size=20)
 CALLS = st.builds(
@@ -196,8 +202,8 @@ CALLS = st.builds(
     server_address=NAMES,
     service_name=NAMES,
     usage=st.builds(TokenUsage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS) | st.builds(Unmetered, st.text(max_size=40)),
-    customer=st.builds(Customer, customer_id=st.text(max_size=36), external_customer_id=st.none(), member_id=NAMES)
-    | st.builds(Customer, customer_id=st.none(), external_customer_id=st.text(max_size=20), member_id=NAMES)
+    customer=st.builds(Customer, customer_id=IDS, external_customer_id=st.none(), member_id=NAMES)
+    | st.builds(Customer, customer_id=st.none(), external_customer_id=IDS, member_id=NAMES)
     | st.builds(Unattributed, st.text(max_size=40)),
     tags=st.dictionaries(
         WILD_TEXT.map(joined),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,7 @@ def a_delivery(
         make_resolver=lambda: price,
         make_sender=lambda: Sender(far_end, budget=Budget(600_000.0), notices=notices, jitter=lambda: 1.0),
         notices=notices,
+        counts=Counter(),
         clock=clock,
         monotonic=clock,
     )
@@ -265,6 +267,7 @@ def test_an_outbox_that_fails_does_not_stop_the_other(
         make_resolver=lambda: one_dollar,
         make_sender=lambda: Sender(far_end, budget=Budget(600_000.0), notices=notices, jitter=lambda: 1.0),
         notices=notices,
+        counts=Counter(),
         clock=clock,
         monotonic=clock,
     )
