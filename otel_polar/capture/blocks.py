@@ -13,6 +13,10 @@ may have been left since, or another entered::
 So every block is remembered where it is entered and left, beside OpenTelemetry's context, and a current context that
 belongs to a block which was left here, or which is not the innermost one here, is not believed. Threads and tasks that
 were started inside a block keep it, as they should: what is entered and left is a context variable of each.
+
+One way remains unseen: a thread of a pool that is only handed contexts (opentelemetry-instrumentation-threading), where
+a stream is begun in one job and ended in a later one. A context that came back cannot be told there from one that was
+handed on, and what was handed on is believed.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
 _BLOCK_KEY: Final = context.create_key("otel-polar-block")
 MAX_LEFT: Final = 256
-"""Blocks that were left while something inside was still attached, of which this many are remembered per task."""
+"""Of the blocks that were left, the last so many are remembered in each task."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +69,9 @@ def leave(owner: object) -> None:
         # Entered in another context, as FastAPI does with the two halves of a dependency that is a plain generator.
         return
     entered = blocks.pop(mine)
-    current = context.get_current()
-    if current is not entered.inside:
-        _left.set((*_left.get(), entered)[-MAX_LEFT:])
+    # Always, and not only where something inside is still attached now: what was attached and detached in between can
+    # hide a stream that is still open.
+    _left.set((*_left.get(), entered)[-MAX_LEFT:])
     if mine == len(blocks):
         context.attach(entered.before)
     else:

@@ -3,23 +3,25 @@
 ``cached_statements=0``: a statement cache shared by threads gives wrong rows (cpython#118172). One connection per file:
 two that write and checkpoint at the same moment can corrupt it (SQLite's WAL-reset bug, fixed in 3.51.3).
 
-The lock knows its owner. A garbage collection or a signal may run a finalizer that ends a span while this very thread
-holds the lock; waiting for it would be waiting for oneself for ever, so such a write is put aside and done when the
-lock is given back.
+A signal, or a finalizer in a garbage collection, may end a span in the middle of whatever this thread does here. The
+lock is therefore re-entrant; a write that finds its own thread in the middle of something is put aside and done when
+that is over, because inside another's transaction it could be rolled back with it. And the lock is only ever taken by
+a ``with`` on the lock itself, which CPython does not interrupt half way: a handler that raises cannot leave it taken.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 Durability: TypeAlias = Literal["NORMAL", "FULL"]
 Row: TypeAlias = "tuple[Any, ...]"
@@ -27,6 +29,12 @@ Row: TypeAlias = "tuple[Any, ...]"
 WAL_CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
 MAX_MEMORY_PAGES: Final = 16_384
 """64 MiB of 4 KiB pages for a database in memory: it may not fill the application's."""
+
+BUSY_TIMEOUT_S: Final = 0.25
+"""Nobody else writes to our file. Where somebody does hold it, a caller's thread must not be kept waiting."""
+
+# A damaged row must not make the good ones beside it unreadable.
+_read_text: Final = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 class Database:
@@ -44,8 +52,9 @@ class Database:
             OutboxError: if the file cannot be opened or was written by a newer version.
         """
         self.path = path
-        self._lock = threading.Lock()
-        self._owner = 0
+        self.lock = threading.RLock()
+        """Held whenever the connection is in use. Whoever forks takes it first."""
+        self._is_busy = False
         self._put_aside: list[tuple[str, Sequence[object]]] = []
         try:
             self._connection = sqlite3.connect(
@@ -53,7 +62,9 @@ class Database:
                 isolation_level=None,
                 cached_statements=0,
                 check_same_thread=False,
+                timeout=BUSY_TIMEOUT_S,
             )
+            self._connection.text_factory = _read_text
         except sqlite3.Error as error:
             raise self._error(error) from error
         try:
@@ -63,21 +74,51 @@ class Database:
             raise error if isinstance(error, OutboxError) else self._error(error) from error
 
     def write(self, statement: str, parameters: Sequence[object]) -> None:
-        """One statement, one commit. Called from within itself, it is done as soon as the lock is free."""
-        if self._owner == threading.get_ident():
-            self._put_aside.append((statement, parameters))
-            return
-        with self:
-            self._execute(statement, parameters)
+        """One statement, one commit. Where it interrupts another use of the connection, it is done right after that."""
+        with self.lock:
+            if self._is_busy:
+                self._put_aside.append((statement, parameters))
+                return
+            self._is_busy = True
+            try:
+                self._execute(statement, parameters)
+                self._catch_up()
+            finally:
+                self._is_busy = False
 
     def read(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query."""
-        with self:
-            return self._execute(query, parameters).fetchall()
+        with self.lock:
+            if self._is_busy:
+                return self._fetch(query, parameters)
+            self._is_busy = True
+            try:
+                rows = self._fetch(query, parameters)
+                self._catch_up()
+            finally:
+                self._is_busy = False
+            return rows
 
-    def transaction(self) -> Transaction:
-        """Several statements that happen all or not at all."""
-        return Transaction(self)
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Several statements that happen all or not at all: committed at the end, rolled back if anything is raised."""
+        with self.lock:
+            self._is_busy = True
+            try:
+                self._execute("BEGIN IMMEDIATE")
+                try:
+                    yield Transaction(self._connection)
+                    self._execute("COMMIT")
+                except BaseException as error:
+                    with suppress(sqlite3.Error):
+                        self._connection.rollback()
+                    if isinstance(error, sqlite3.Error):
+                        raise self._error(error) from error
+                    raise
+                finally:
+                    self._catch_up()
+            finally:
+                self._is_busy = False
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file if it has grown. It may wait for a disk: not for a caller's thread."""
@@ -96,33 +137,30 @@ class Database:
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
-        with self:
-            self._connection.close()
+        with self.lock:
+            try:
+                self._connection.close()
+            except sqlite3.Error as error:
+                raise self._error(error) from error
 
-    def __enter__(self) -> None:
-        """Take the lock."""
-        self._lock.acquire()
-        self._owner = threading.get_ident()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Do what was put aside meanwhile, and give the lock back."""
-        try:
-            while self._put_aside and not self._connection.in_transaction:
-                # Forgotten only when it is written: what a full disk refuses now is tried again after the next use.
+    def _catch_up(self) -> None:
+        while self._put_aside and not self._connection.in_transaction:
+            try:
                 self._execute(*self._put_aside[0])
-                self._put_aside.pop(0)
-        finally:
-            self._owner = 0
-            self._lock.release()
+            except OutboxError:
+                # What a full disk refuses now is tried again after the next use.
+                return
+            self._put_aside.pop(0)
 
-    def _execute(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+    def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         try:
-            return self._connection.execute(statement, parameters)
+            self._connection.execute(statement, parameters)
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def _fetch(self, query: str, parameters: Sequence[object]) -> list[Row]:
+        try:
+            return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise self._error(error) from error
 
@@ -150,11 +188,10 @@ class Database:
 
 
 class Transaction:
-    """Statements between ``BEGIN`` and ``COMMIT``, under the database's lock; rolled back if anything is raised."""
+    """Statements between ``BEGIN`` and ``COMMIT``."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection = database._connection  # noqa: SLF001 - the two are one unit
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
 
     def run(self, statement: str, parameters: Sequence[object] = ()) -> int:
         """One statement; how many rows it changed."""
@@ -164,32 +201,7 @@ class Transaction:
         """One statement for every row of parameters; how many rows were changed in all."""
         return self._connection.executemany(statement, rows).rowcount
 
-    def __enter__(self) -> Self:
-        """Take the lock and begin."""
-        database = self._database
-        database.__enter__()
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            database.__exit__(None, None, None)
-            raise database._error(error) from error  # noqa: SLF001 - the two are one unit
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Commit, or roll back, and give the lock back."""
-        database = self._database
-        try:
-            self._connection.execute("ROLLBACK" if error is not None else "COMMIT")
-        except sqlite3.Error as failure:
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            raise database._error(failure) from failure  # noqa: SLF001 - the two are one unit
-        finally:
-            database.__exit__(None, None, None)
-        if isinstance(error, sqlite3.Error):
-            raise database._error(error) from error  # noqa: SLF001 - the two are one unit
+def writable_text(text: str) -> str:
+    """Text without lone surrogates, which SQLite refuses: an exception's words or a damaged row may have them."""
+    return text.encode(errors="backslashreplace").decode()

@@ -16,6 +16,7 @@ from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.event import UserFunctionError, build_event
 from otel_polar.billing.pricing import Unpriced
 from otel_polar.billing.usage import Unmetered
+from otel_polar.delivery.notices import describe, place_of
 from otel_polar.delivery.outbox import Decided, Recorded, State
 from otel_polar.delivery.record import load_call
 
@@ -41,9 +42,12 @@ def decide(
     try:
         call = load_call(recorded.call)
         key = external_id(call)
+        key.encode()
     except Exception as error:  # noqa: BLE001 - one damaged row must not stop the rest
-        unreadable_key = f"unreadable:{sha256(recorded.call.encode()).hexdigest()}"
-        return _held(recorded, unreadable_key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
+        text = repr(recorded.call)
+        unreadable_key = f"unreadable:{sha256(text.encode(errors='backslashreplace')).hexdigest()}"
+        kept = recorded if isinstance(recorded.call, str) else replace(recorded, call=text)
+        return _held(kept, unreadable_key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
     if isinstance(call.usage, Unmetered):
         return _held(recorded, key, State.UNMETERED, call.usage.reason, notices)
     if isinstance(call.customer, Unattributed):
@@ -52,10 +56,11 @@ def decide(
         return _priced(recorded, key, call, settings=settings, resolver=resolver, notices=notices, now=now)
     except UserFunctionError as error:
         # What the user's exception says may hold anything, an id too: for the outbox, not for the log.
-        held = _held(recorded, key, State.UNBUILDABLE, str(error), notices)
-        return replace(held, reason=f"{error}{_cause(error)}"[:_MAX_REASON_CHARACTERS])
+        where = "" if error.__cause__ is None else f" {place_of(error.__cause__)}"
+        held = _held(recorded, key, State.UNBUILDABLE, f"{error}{where}", notices)
+        return replace(held, reason=f"{error}{where}{_words(error.__cause__)}"[:_MAX_REASON_CHARACTERS])
     except Exception as error:  # noqa: BLE001 - as above
-        return _held(recorded, key, State.UNBUILDABLE, f"{type(error).__name__} while building it", notices)
+        return _held(recorded, key, State.UNBUILDABLE, f"it cannot be built ({describe(error)})", notices)
 
 
 def _priced(
@@ -81,11 +86,9 @@ def _priced(
     return Decided(recorded, key, State.READY, body=_encode(event.body()))
 
 
-def _cause(error: UserFunctionError) -> str:
-    if error.__cause__ is None:
-        return ""
+def _words(error: BaseException | None) -> str:
     try:
-        return f": {error.__cause__}"
+        return "" if error is None else f": {error}"
     except Exception:  # noqa: BLE001 - even how the user's exception is written is the user's code
         return ""
 

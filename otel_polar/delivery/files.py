@@ -42,7 +42,8 @@ _SIDE_FILES: Final = ("-wal", "-shm")
 class OwnedOutbox:
     """An outbox file and the lock that makes it this process's."""
 
-    def __init__(self, outbox: Outbox, lock: BaseFileLock) -> None:
+    def __init__(self, path: Path, outbox: Outbox, lock: BaseFileLock) -> None:
+        self.path = path
         self.outbox = outbox
         self._lock = lock
 
@@ -54,12 +55,19 @@ class OwnedOutbox:
     def remove(self) -> None:
         """Delete the file, whose calls have been copied elsewhere."""
         self.outbox.close()
-        if (path := self.outbox.path) is not None:
-            for side_file in _SIDE_FILES:
-                path.with_name(path.name + side_file).unlink(missing_ok=True)
-            # Last, and before the lock is given back: without the file nobody adopts it.
-            path.unlink(missing_ok=True)
+        for side_file in _SIDE_FILES:
+            self.path.with_name(self.path.name + side_file).unlink(missing_ok=True)
+        # Last, and before the lock is given back: without the file nobody adopts it.
+        self.path.unlink(missing_ok=True)
         self._lock.release()
+
+    def put_aside(self) -> str:
+        """Rename the file, of which a part cannot be read, for a person to look at; how that went."""
+        with contextlib.suppress(OutboxError):
+            self.outbox.close()
+        said = _put_aside(self.path)
+        self._lock.release()
+        return said
 
 
 class OutboxDirectory:
@@ -78,8 +86,9 @@ class OutboxDirectory:
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return next(self.orphans(), None) or self._create()
-        except OSError as error:
+            return next(self.orphans(), None) or self.create()
+        except (OSError, NotImplementedError) as error:
+            # A file system without locks is told by filelock as NotImplementedError.
             raise OutboxError(f"outbox directory {self.path} cannot be used: {error}") from error
 
     def orphans(self) -> Iterator[OwnedOutbox]:
@@ -89,7 +98,12 @@ class OutboxDirectory:
         on, as it does when one cannot be opened.
         """
         for path in sorted(self.path.glob("outbox-*.db")):
-            lock = _try_lock(path)
+            try:
+                lock = _try_lock(path)
+            except OSError as error:
+                # Another user's, most likely; ours is beside it.
+                self._notices.error(f"unusable:{path}", "outbox %s cannot be locked: %s", path, error)
+                continue
             if lock is None:
                 continue
             # Between the listing and the lock the last owner may have removed it.
@@ -105,31 +119,40 @@ class OutboxDirectory:
                 self._notices.error(f"unusable:{path}", "%s", error)
                 lock.release()
             else:
-                yield OwnedOutbox(outbox, lock)
+                yield OwnedOutbox(path, outbox, lock)
 
-    def waiting_elsewhere(self) -> int:
-        """How many calls wait for the same server under other access tokens, in files without an owner.
+    def waiting_elsewhere(self) -> dict[Path, int]:
+        """How many calls wait for another server or access token, by directory, in files without an owner.
 
-        They cannot be sent from here: only whoever has that token knows that it is for the same organization.
+        They cannot be sent from here: only a person knows whether they are meant for the same organization.
         """
-        place = self.path.name.rpartition("-")[0]
-        waiting = 0
-        for path in self.path.parent.glob(f"{place}-*"):
-            if path == self.path or path.name.rpartition("-")[0] != place:
+        waiting: dict[Path, int] = {}
+        for path in sorted(self.path.parent.glob("*-*/")):
+            if path == self.path:
                 continue
             for orphan in OutboxDirectory(path, self._notices, durability=self._durability).orphans():
-                waiting += orphan.outbox.waiting()
-                orphan.release()
-        return waiting
+                try:
+                    waiting[path] = waiting.get(path, 0) + orphan.outbox.waiting()
+                except OutboxError as error:
+                    self._notices.error(f"unusable:{orphan.path}", "%s", error)
+                finally:
+                    orphan.release()
+        return {path: count for path, count in waiting.items() if count}
 
-    def _create(self) -> OwnedOutbox:
+    def create(self) -> OwnedOutbox:
+        """A new file for this process.
+
+        Raises:
+            OSError: if the directory cannot be written.
+            OutboxError: if the file cannot be used.
+        """
         path = self.path / f"outbox-{secrets.token_hex(4)}.db"
         lock = _try_lock(path)
         if lock is None:
             raise OutboxError(f"outbox {path} is locked by another process")
         # Made here, not by SQLite, for its mode; SQLite gives the same one to the files beside it.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, mode=0o600))
-        return OwnedOutbox(Outbox(path, durability=self._durability), lock)
+        return OwnedOutbox(path, Outbox(path, durability=self._durability), lock)
 
 
 def directory_name(server: str, base_url: str | None, access_token: str) -> str:
@@ -150,8 +173,13 @@ def _try_lock(path: Path) -> BaseFileLock | None:
 
 
 def _put_aside(path: Path) -> str:
-    aside = path.with_name(f"{path.name}.damaged-{secrets.token_hex(2)}")
-    with contextlib.suppress(OSError):
-        path.rename(aside)
-        return f"it was put aside as {aside.name}"
-    return "it could not be put aside"
+    aside = f"damaged-{secrets.token_hex(2)}-{path.name}"
+    try:
+        # The name no longer fits the pattern by which files are adopted.
+        path.rename(path.with_name(aside))
+        for side_file in _SIDE_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + side_file).rename(path.with_name(aside + side_file))
+    except OSError as error:
+        return f"it could not be put aside: {error}"
+    return f"it was put aside as {aside}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.database import Database, Durability
+from otel_polar.delivery.database import Database, Durability, writable_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,16 +36,23 @@ _SCHEMA: Final = (
         call TEXT,
         body TEXT,
         settled_at REAL);
-    CREATE INDEX ready ON events (due_at) WHERE state = 'ready'""",
+    CREATE INDEX ready ON events (due_at) WHERE state = 'ready';
+    CREATE INDEX retried ON events (seq) WHERE state IN ('held: unpriced', 'held: unbuildable')""",
 )
 
+INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
+
 # A call whose external_id is known was seen twice, and changes nothing, unless the first one was held and this can go.
-_INSERT_EVENT: Final = """
+INSERT_EVENT: Final = """
     INSERT INTO events (external_id, state, reason, recorded_at, due_at, call, body, settled_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body
     WHERE events.state LIKE 'held:%' AND excluded.state = 'ready'"""
+_FORGOTTEN_UNSENT: Final = "('rejected', 'held: unattributed', 'held: unmetered')"
+
+MAX_WAIT_S: Final = 3_600.0
+"""No event is ever postponed further: one that is due later was written before the clock was set back."""
 
 
 class State(StrEnum):
@@ -91,6 +98,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Purged:
+    """What a portion of purging did. ``unsent`` counts forgotten calls that nobody was billed for.
+
+    ``last_seq`` is the last row looked at, to go on from; ``None`` when the rest is younger.
+    """
+
+    last_seq: int | None
+    unsent: int
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerRow:
     """An event as the ledger has it. ``body`` is JSON, absent while the event is held."""
 
@@ -110,7 +128,7 @@ class Outbox:
 
     def record(self, call: str, now: float) -> None:
         """Append a call. When this returns, killing the process does not lose it."""
-        self.database.write("INSERT INTO intake (recorded_at, call) VALUES (?, ?)", (now, call))
+        self.database.write(INSERT_INTAKE, (now, call))
 
     def recorded(self, *, limit: int) -> list[Recorded]:
         """The oldest calls that are not decided yet."""
@@ -120,34 +138,47 @@ class Outbox:
     def decide(self, decided: Sequence[Decided], *, now: float) -> int:
         """Move calls from the intake to the ledger, in one transaction; how many were known already."""
         rows = [
-            (d.external_id, d.state.value, d.reason, d.recorded.recorded_at, now, d.recorded.call, d.body, None)
+            (
+                d.external_id,
+                d.state.value,
+                None if d.reason is None else writable_text(d.reason),
+                d.recorded.recorded_at,
+                now,
+                writable_text(d.recorded.call),
+                d.body,
+                None,
+            )
             for d in decided
         ]
         with self.database.transaction() as transaction:
-            changed = transaction.run_many(_INSERT_EVENT, rows)
+            changed = transaction.run_many(INSERT_EVENT, rows)
             transaction.run_many("DELETE FROM intake WHERE seq = ?", [(d.recorded.seq,) for d in decided])
         return len(decided) - changed
 
     def due(self, now: float, *, limit: int, max_bytes: int) -> list[Entry]:
         """Events that may be sent now, oldest first: at most *limit*, and *max_bytes* of bodies (but at least one)."""
         rows = self.database.read(
-            "SELECT seq, due_at, body FROM events WHERE state = 'ready' AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
-            (now, limit),
+            "SELECT seq, due_at, body FROM events WHERE state = 'ready' AND (due_at <= ? OR due_at > ?)"
+            " ORDER BY due_at, seq LIMIT ?",
+            (now, now + MAX_WAIT_S, limit),
         )
         entries: list[Entry] = []
         size_bytes = 0
         for row in rows:
             entry = Entry(*row)
-            size_bytes += len(entry.body)  # bodies are ASCII
+            size_bytes += len(str(entry.body))  # bodies are ASCII; a damaged one may even be a number
             if entries and size_bytes > max_bytes:
                 break
             entries.append(entry)
         return entries
 
-    def next_due_at(self) -> float | None:
+    def next_due_at(self, now: float) -> float | None:
         """When the next event is due, in Unix seconds; ``None`` if none waits."""
-        due_at = self.database.read("SELECT min(due_at) FROM events WHERE state = 'ready'")[0][0]
-        return None if due_at is None else float(due_at)
+        query = "SELECT min(due_at), (SELECT max(due_at) FROM events WHERE state = 'ready') FROM events"
+        earliest, latest = self.database.read(f"{query} WHERE state = 'ready'")[0]
+        if earliest is None:
+            return None
+        return now if latest > now + MAX_WAIT_S else float(earliest)
 
     def settle(self, seqs: Sequence[int], *, now: float) -> None:
         """Polar has these events. In memory they are forgotten at once: there is no ledger to keep."""
@@ -167,7 +198,7 @@ class Outbox:
         with self.database.transaction() as transaction:
             transaction.run_many(
                 "UPDATE events SET state = 'rejected', reason = ?, settled_at = ? WHERE seq = ?",
-                [(reason, now, seq) for seq, reason in reasons.items()],
+                [(writable_text(reason), now, seq) for seq, reason in reasons.items()],
             )
 
     def postpone(self, seqs: Sequence[int], *, due_at: float, reason: str) -> None:
@@ -175,18 +206,24 @@ class Outbox:
         with self.database.transaction() as transaction:
             transaction.run_many(
                 "UPDATE events SET due_at = ?, reason = ? WHERE seq = ?",
-                [(due_at, reason, seq) for seq in seqs],
+                [(due_at, writable_text(reason), seq) for seq in seqs],
             )
 
-    def reconsider(self) -> int:
-        """Put calls held for want of a price or a working user function back into the intake; how many."""
-        held = (State.UNPRICED.value, State.UNBUILDABLE.value)
+    def reconsider(self, *, limit: int) -> int:
+        """Put calls held for want of a price or a working user function back into the intake.
+
+        How many, at most *limit*: in portions, because a caller's thread may be waiting for the lock.
+        """
+        # Written as in the partial index, or SQLite would go through the whole ledger.
+        query = "SELECT seq FROM events WHERE state IN ('held: unpriced', 'held: unbuildable') ORDER BY seq LIMIT ?"
+        seqs = self.database.read(query, (limit,))
         with self.database.transaction() as transaction:
-            transaction.run(
-                "INSERT INTO intake (recorded_at, call) SELECT recorded_at, call FROM events WHERE state IN (?, ?)",
-                held,
+            transaction.run_many(
+                "INSERT INTO intake (recorded_at, call) SELECT recorded_at, call FROM events WHERE seq = ?",
+                seqs,
             )
-            return transaction.run("DELETE FROM events WHERE state IN (?, ?)", held)
+            transaction.run_many("DELETE FROM events WHERE seq = ?", seqs)
+        return len(seqs)
 
     def waiting(self) -> int:
         """How many calls are still to be sent: recorded or ready."""
@@ -205,47 +242,24 @@ class Outbox:
         rows = self.database.read("SELECT external_id, state, reason, body FROM events ORDER BY seq")
         return [LedgerRow(external_id, State(state), reason, body) for external_id, state, reason, body in rows]
 
-    def purge(self, *, before: float, after_seq: int, limit: int) -> int | None:
+    def purge(self, *, before: float, after_seq: int, limit: int) -> Purged:
         """Forget settled events recorded *before* that time (Unix seconds), looking at *limit* rows after *after_seq*.
 
-        The last row looked at, to go on from; ``None`` when the rest is younger. In portions, because a caller's thread
-        may be waiting for the lock. What can still be sent (ready, unpriced, unbuildable) is never forgotten.
+        In portions, because a caller's thread may be waiting for the lock. What can still be sent (ready, unpriced,
+        unbuildable) is never forgotten.
         """
         query = "SELECT seq, recorded_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         rows = self.database.read(query, (after_seq, limit))
         if not rows or rows[0][1] >= before:
-            return None
+            return Purged(last_seq=None, unsent=0)
         last_seq = int(rows[-1][0])
+        old = "FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ? AND state"
+        parameters = (after_seq, last_seq, before)
+        unsent = self.database.read(f"SELECT count(*) {old} IN {_FORGOTTEN_UNSENT}", parameters)[0][0]
         with self.database.transaction() as transaction:
-            transaction.run(
-                "DELETE FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ?"
-                " AND state NOT IN ('ready', 'held: unpriced', 'held: unbuildable')",
-                (after_seq, last_seq, before),
-            )
-        return last_seq
-
-    def copy_from(self, other: Outbox, *, portion: int = 500) -> int:
-        """Take over everything another outbox holds, frozen bodies included; how many calls.
-
-        The other is not changed, and what is copied is safe from a power failure when this returns. If the process dies
-        in between, copying again adds nothing twice: ``external_id`` sees to that.
-        """
-        intake = "SELECT seq, recorded_at, call FROM intake WHERE seq > ? ORDER BY seq LIMIT ?"
-        insert = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
-        events = (
-            "SELECT seq, external_id, state, reason, recorded_at, due_at, call, body, settled_at"
-            " FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
-        )
-        copied = 0
-        for query, statement in ((events, _INSERT_EVENT), (intake, insert)):
-            seq = 0
-            while rows := other.database.read(query, (seq, portion)):
-                with self.database.transaction() as transaction:
-                    transaction.run_many(statement, [row[1:] for row in rows])
-                seq = rows[-1][0]
-                copied += len(rows)
-        self.database.synchronise()
-        return copied
+            transaction.run(f"DELETE {old} IN {_FORGOTTEN_UNSENT}", parameters)
+            transaction.run(f"DELETE {old} = 'sent'", parameters)
+        return Purged(last_seq=last_seq, unsent=unsent)
 
     def close(self) -> None:
         """Close the file."""

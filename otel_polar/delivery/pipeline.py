@@ -7,27 +7,22 @@ memory, which is said loudly: they are delivered as well, but do not survive the
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
-import weakref
 from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import NotBilled, read_call
 from otel_polar.billing.customer import Unattributed
-
-# filelock, imported by this, takes a lock of its own before a fork, and must do so after ours: hooks run in the reverse
-# order of their registration, so it has to register first.
-from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox, directory_name
+from otel_polar.delivery.files import OutboxDirectory, directory_name
+from otel_polar.delivery.forks import ask_before_fork
 from otel_polar.delivery.notices import Notices, logger
-from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.record import dump_call
 from otel_polar.delivery.step import Delivery
+from otel_polar.delivery.storage import Storage
 from otel_polar.delivery.worker import Worker
-from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +31,7 @@ if TYPE_CHECKING:
     from otel_polar.billing.customer import Customer
     from otel_polar.billing.pricing import PriceResolver
     from otel_polar.billing.span import SpanRecord
+    from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
     from otel_polar.settings import Settings
 
@@ -54,19 +50,19 @@ class Pipeline:
         self._directory = _directory(settings, self.notices)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
-        self._held_over_fork = ExitStack()
+        # A stack: a signal that comes in the middle of a fork may fork, too.
+        self._held_over_forks: list[ExitStack] = []
         self._begin()
-        _pipelines.add(self)
+        ask_before_fork(self)
         # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
         # be written is better heard of now.
-        self._open_own()
+        self._storage.open()
         self._worker.start()
 
     @property
     def outboxes(self) -> list[Outbox]:
         """The file, if there is one, and the memory, if it was needed."""
-        outboxes = (None if self._own is None else self._own.outbox, self._memory)
-        return [outbox for outbox in outboxes if outbox is not None]
+        return self._storage.outboxes
 
     def take(self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]) -> None:
         """Record the model call a span is, or count why it is none. When this returns a call is on disk."""
@@ -81,17 +77,7 @@ class Pipeline:
             self.counts["dropped: unattributed"] += 1
             self.notices.warn("dropped", "a model call was dropped, and so will others be: %s", call.customer.reason)
             return
-        line = dump_call(call)
-        now = self._clock()
-        own = self._own if self._is_open else self._open_own()
-        if own is None:
-            self._record_in_memory(line, now)
-        else:
-            try:
-                own.outbox.record(line, now)
-            except OutboxError as error:
-                self.notices.error("disk", "%s. Calls are kept in memory, and are lost if the process dies", error)
-                self._record_in_memory(line, now)
+        self._storage.record(dump_call(call), self._clock())
         self.counts["recorded"] += 1
         if self._worker.needs_waking:
             self._worker.wake()
@@ -116,78 +102,19 @@ class Pipeline:
             self._say_what_waits()
 
     def _begin(self) -> None:
-        self._opening = threading.Lock()
         self._importing = threading.Lock()
-        self._is_open = False
-        self._is_looked_through = False
-        self._own: OwnedOutbox | None = None
-        # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
-        self._memory: Outbox | None = None
+        self._storage = Storage(self._directory, notices=self.notices, counts=self.counts)
         delivery = Delivery(
-            outboxes=lambda: self.outboxes,
+            outboxes=lambda: self._storage.outboxes,
             settings=self._settings,
             make_resolver=self._make_catalog,
             make_sender=self._make_sender,
             notices=self.notices,
             counts=self.counts,
+            on_damaged=self._storage.replace,
             clock=self._clock,
         )
-        self._worker = Worker(delivery, self._tend)
-
-    def _record_in_memory(self, line: str, now: float) -> None:
-        try:
-            with self._opening:
-                memory = self._memory = self._memory or Outbox(None)
-            memory.record(line, now)
-        except OutboxError as error:
-            self.counts["lost"] += 1
-            self.notices.error("lost", "MODEL CALLS ARE LOST: neither disk nor memory takes them (%s)", error)
-
-    def _open_own(self) -> OwnedOutbox | None:
-        with self._opening:
-            if self._own is not None or self._directory is None:
-                self._is_open = True
-                return self._own
-            try:
-                self._own = self._directory.open_own()
-            except OutboxError as error:
-                self.notices.error(
-                    "disk",
-                    "%s. Set outbox_dir (OTEL_POLAR_OUTBOX_DIR) to a directory that can be written and outlives the"
-                    " process. Until then calls are kept in memory, and are lost if the process dies",
-                    error,
-                )
-            else:
-                self.notices.over("disk", "the outbox directory can be written again")
-            # Even if it failed: trying again is for the delivery thread, not for every call.
-            self._is_open = True
-            return self._own
-
-    def _tend(self) -> None:
-        """Look after the files: try a failed directory again, adopt files without an owner."""
-        own = self._own or self._open_own()
-        if own is None or self._directory is None:
-            return
-        try:
-            if not self._is_looked_through:
-                own.outbox.reconsider()
-                self._warn_of_other_tokens(self._directory)
-                self._is_looked_through = True
-            for orphan in self._directory.orphans():
-                own.outbox.copy_from(orphan.outbox)
-                orphan.remove()
-        except (OutboxError, OSError) as error:
-            self.notices.error("adoption", "an outbox file without an owner could not be taken over: %s", error)
-
-    def _warn_of_other_tokens(self, directory: OutboxDirectory) -> None:
-        if waiting := directory.waiting_elsewhere():
-            self.notices.warn(
-                "elsewhere",
-                "%d calls in %s were recorded with another access token and are not sent with this one: run once with"
-                " POLAR_ACCESS_TOKEN set to that token, if it is still valid",
-                waiting,
-                directory.path.parent,
-            )
+        self._worker = Worker(delivery, self._storage.tend, self.notices)
 
     def _make_catalog(self) -> PriceResolver:
         with self._importing:
@@ -210,10 +137,14 @@ class Pipeline:
         )
 
     def _say_what_waits(self) -> bool:
-        on_disk = _waiting(None if self._own is None else self._own.outbox)
-        in_memory = _waiting(self._memory)
+        on_disk = self._storage.waiting_on_disk()
+        in_memory = self._storage.waiting_in_memory()
         if on_disk:
-            logger.warning("%d calls wait on disk and are sent by the next process with this outbox directory", on_disk)
+            logger.warning(
+                "%d calls wait on disk; this process sends them as soon as Polar takes them, or the next one with this"
+                " outbox directory",
+                on_disk,
+            )
         if in_memory:
             logger.error("%d calls wait in memory only, and are lost if the process ends now", in_memory)
         return not on_disk and not in_memory
@@ -224,21 +155,24 @@ class Pipeline:
         Most of all an import: a module that is half imported by a thread which does not exist in the child stays half
         imported there. A request to Polar is not waited for any longer than the application would notice.
         """
-        self._held_over_fork = ExitStack()
+        held = ExitStack()
         for lock, timeout_s in ((self._importing, MAX_IMPORT_S), (self._worker.stepping, MAX_FORK_DELAY_S)):
             if lock.acquire(timeout=timeout_s):
-                self._held_over_fork.callback(lock.release)
-        self._held_over_fork.enter_context(self._opening)
+                held.callback(lock.release)
+        held.enter_context(self._storage.opening)
         for outbox in self.outboxes:
-            self._held_over_fork.enter_context(outbox.database)
+            held.enter_context(outbox.database.lock)
+        self._held_over_forks.append(held)
 
     def after_fork_in_parent(self) -> None:
         """Give the locks back."""
-        self._held_over_fork.close()
+        if self._held_over_forks:
+            self._held_over_forks.pop().close()
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's connection is neither used nor closed, and its calls stay the parent's."""
-        _inherited.append((self._own, self._memory, self._worker, self._held_over_fork.pop_all()))
+        _inherited.append((self._storage, self._worker, [held.pop_all() for held in self._held_over_forks]))
+        self._held_over_forks.clear()
         self.counts.clear()
         self.notices.after_fork()
         self._begin()
@@ -254,37 +188,6 @@ def _directory(settings: Settings, notices: Notices) -> OutboxDirectory | None:
     return OutboxDirectory(settings.outbox_dir / name, notices)
 
 
-def _waiting(outbox: Outbox | None) -> int:
-    try:
-        return 0 if outbox is None else outbox.waiting()
-    except OutboxError:
-        return 0
-
-
-_pipelines: Final[weakref.WeakSet[Pipeline]] = weakref.WeakSet()
 # What a forked child inherited from its parent: kept for ever, because closing or collecting it would act on the
 # parent's file and sockets.
 _inherited: Final[list[object]] = []
-
-
-def _before_fork() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )

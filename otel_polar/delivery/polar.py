@@ -8,6 +8,7 @@ Polar says                              outcome            the events
 413, 411                                ``TooLarge``       again in smaller batches
 429                                     ``RateLimited``    again after ``Retry-After``
 401, 403, 404, 422 about the token      ``Denied``         wait until a person has mended it
+a 403 or 404 that is not Polar's own    ``Failed``         again later: a firewall may dislike one of them
 5xx, network, anything else             ``Failed``         again later
 ======================================  =================  ==========================================
 
@@ -42,10 +43,12 @@ MAX_RETRY_AFTER_S: Final = 3_600.0
 MAX_REASON_CHARACTERS: Final = 300
 
 _OK: Final = 200
+_UNAUTHORIZED: Final = 401
 _DENIED: Final = frozenset({401, 403, 404})
 _TOO_LARGE: Final = frozenset({411, 413})
 _UNPROCESSABLE: Final = 422
 _RATE_LIMITED: Final = 429
+_DAMAGED: Final = "the stored event is damaged: it is not JSON any more"
 _LOC_OF_EVENT: Final = ["body", "events"]
 _EVENT_INDEX: Final = 2
 
@@ -113,10 +116,13 @@ class PolarClient:
 
     def ingest(self, bodies: Sequence[str]) -> Outcome:
         """Send events, each a JSON object as it lies in the outbox. Never raises."""
+        events = [_read_json(body) for body in bodies]
+        if damaged := {index: _DAMAGED for index, event in enumerate(events) if not isinstance(event, dict)}:
+            return Invalid(damaged)
         reason = "the SDK made no request"
         self._client.forget()
         try:
-            self._events.ingest(events=[json.loads(body) for body in bodies])
+            self._events.ingest(events=events)
         except Exception as error:  # noqa: BLE001 - the SDK leaks many kinds, and the thread must live
             reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
         response = self._client.last_response
@@ -156,8 +162,8 @@ def sort_response(status: int, headers: Mapping[str, str], text: str, *, sent: i
         return RateLimited(read_retry_after(headers.get("retry-after"), datetime.now(UTC)))
     if status in _TOO_LARGE:
         return TooLarge()
-    if status in _DENIED:
-        return Denied(f"{status} {_error_name(text)}")
+    if status in _DENIED and (status == _UNAUTHORIZED or isinstance(_read_json(text), dict)):
+        return Denied(f"{status} {_error_name(text)}".rstrip())
     return Failed(f"HTTP status {status}", answered=True)
 
 
@@ -234,8 +240,8 @@ def _error_name(text: str) -> str:
     return name if isinstance(name, str) and name.isidentifier() else ""
 
 
-def _read_json(text: str) -> Any:
+def _read_json(text: Any) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return None

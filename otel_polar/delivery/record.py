@@ -63,6 +63,9 @@ def load_call(text: str) -> ModelCall:
     Raises:
         ValueError: if the text is not such a record.
     """
+    if not isinstance(text, str) or not text.isascii():
+        # It was written in ASCII: something else is damage, though it may still be JSON.
+        raise ValueError("not a recorded call: not ASCII")
     try:
         fields: dict[str, Any] = json.loads(text)
         return ModelCall(

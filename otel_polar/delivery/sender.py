@@ -2,13 +2,16 @@
 
 What an answer does to the batch is the table in :mod:`otel_polar.delivery.polar`. Two things need memory between
 requests. *When*: after a failure, a rate limit or a refused token nothing is sent until that wait is over. *How many*:
-a server that fails on a batch may be failing because of one event in it, so the batch is halved until the guilty event
-stands alone. Alone it is guilty only if another event then goes through and it fails once more; otherwise the server
-was down and nobody is to blame.
+a server that fails on a batch may be failing because of one event in it, so the batch is halved until events go alone.
+
+An event that failed alone is a suspect: it goes alone from then on, in turn with batches of the others, until it
+passes. Whether it is to blame or the server was down shows by itself: if others pass between two of its failures, it
+waits longer each time, and nobody else waits for it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, Outcome, RateLimited, TooLarge
@@ -27,7 +30,10 @@ FIRST_BACKOFF_S: Final = 0.5
 MAX_BACKOFF_S: Final = 60.0
 DENIED_WAIT_S: Final = 60.0
 FAILURES_BEFORE_HALVING: Final = 2
-GUILTY_WAIT_S: Final = 600.0
+FIRST_SUSPECT_WAIT_S: Final = 30.0
+MAX_SUSPECT_WAIT_S: Final = 1_800.0
+MAX_SUSPECTS: Final = 16
+"""More events than that failing alone, without one that passed: it is the server, and they can go together again."""
 EARLY_WAIT_S: Final = 2.0
 BURST_REQUESTS: Final = 5.0
 
@@ -56,6 +62,22 @@ class Budget:
         self._at = monotonic
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspicion:
+    """How often an event failed alone while others passed, and how many requests had passed when it last did."""
+
+    failures: int
+    passed_requests: int
+
+    @property
+    def is_proven(self) -> bool:
+        return self.failures > 1
+
+    @property
+    def wait_s(self) -> float:
+        return min(MAX_SUSPECT_WAIT_S, FIRST_SUSPECT_WAIT_S * 2.0 ** min(self.failures - 1, 10))
+
+
 class Sender:
     """Sends what is due. Times of waiting are on the monotonic clock, due dates in Unix seconds."""
 
@@ -77,8 +99,9 @@ class Sender:
         self._not_before = 0.0
         self._rate_limited_until = 0.0
         self._failures = 0
-        self._suspect: tuple[Outbox, int] | None = None
-        self._others_go_through = False
+        self._suspicions: dict[tuple[Outbox, int], _Suspicion] = {}
+        self._passed_requests = 0
+        self._is_suspects_turn = False
         self.batch_events = MAX_BATCH_EVENTS
 
     def wait_s(self, monotonic: float) -> float:
@@ -94,13 +117,14 @@ class Sender:
         self._not_before = 0.0
 
     def due(self, outbox: Outbox, now: float) -> list[Entry]:
-        """The next batch from *outbox*. While an event is under suspicion, first others, then that one alone."""
-        entries = outbox.due(now, limit=self.batch_events + 1, max_bytes=MAX_BATCH_BYTES)
-        others = [entry for entry in entries if (outbox, entry.seq) != self._suspect]
-        suspects = [entry for entry in entries if (outbox, entry.seq) == self._suspect]
-        if self._others_go_through:
-            return suspects or others[: self.batch_events]
-        return (others or suspects)[: self.batch_events]
+        """The next batch from *outbox*: one suspect alone, or events that are none."""
+        limit = self.batch_events + len(self._suspicions)
+        entries = outbox.due(now, limit=limit, max_bytes=MAX_BATCH_BYTES)
+        others = [entry for entry in entries if (outbox, entry.seq) not in self._suspicions]
+        suspects = [entry for entry in entries if (outbox, entry.seq) in self._suspicions]
+        if suspects and (self._is_suspects_turn or not others):
+            return suspects[:1]
+        return others[: self.batch_events]
 
     def send(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
         """Make one request and settle what it decides."""
@@ -109,7 +133,7 @@ class Sender:
         match outcome:
             case Accepted():
                 outbox.settle([entry.seq for entry in entries], now=now)
-                self._went_through((outbox, entries[0].seq))
+                self._passed(outbox, entries)
             case Invalid():
                 self._invalid(outbox, entries, outcome, now=now)
             case TooLarge():
@@ -122,20 +146,20 @@ class Sender:
                 self._notices.error(
                     "denied",
                     "Polar refuses the access token or address (%s): check POLAR_ACCESS_TOKEN (scope events:write),"
-                    " POLAR_SERVER and POLAR_BASE_URL. %d events wait on disk; nothing is lost",
+                    " POLAR_SERVER and POLAR_BASE_URL. %d events wait; nothing is lost",
                     outcome.reason,
                     outbox.waiting(),
                 )
             case Failed():
                 self._failed(outbox, entries, outcome, now=now, monotonic=monotonic)
 
-    def _went_through(self, went: tuple[Outbox, int]) -> None:
-        if self._suspect is not None and went != self._suspect:
-            self._others_go_through = True
-        else:
-            self._clear_suspicion()
+    def _passed(self, outbox: Outbox, entries: Sequence[Entry]) -> None:
+        self._passed_requests += 1
         self._failures = 0
-        self.batch_events = min(MAX_BATCH_EVENTS, self.batch_events * 2)
+        was_suspect = self._suspicions.pop((outbox, entries[0].seq), None)
+        self._is_suspects_turn = was_suspect is None
+        if was_suspect is None:
+            self.batch_events = min(MAX_BATCH_EVENTS, self.batch_events * 2)
         for condition in ("failed", "denied", "rate"):
             self._notices.over(condition, "Polar takes events again")
 
@@ -143,8 +167,11 @@ class Sender:
         reasons = {entries[index].seq: reason for index, reason in outcome.reasons.items()}
         if reasons:
             outbox.reject(reasons, now=now)
+            for seq in reasons:
+                self._suspicions.pop((outbox, seq), None)
             # One example is enough to act on, and the reasons hold no id.
-            self._notices.error("invalid", "Polar rejected %d events: %s", len(reasons), next(iter(reasons.values())))
+            reason = next(iter(reasons.values()))
+            self._notices.error(f"invalid:{reason}", "Polar rejected %d events: %s", len(reasons), reason)
         if outcome.early:
             early = [entries[index].seq for index in sorted(outcome.early)]
             outbox.postpone(early, due_at=now + EARLY_WAIT_S, reason="Polar's clock is behind the event's time")
@@ -153,7 +180,7 @@ class Sender:
     def _too_large(self, outbox: Outbox, entries: Sequence[Entry], *, now: float) -> None:
         if len(entries) == 1:
             outbox.reject({entries[0].seq: "Polar says the event alone is too large"}, now=now)
-            self._notices.error("invalid", "Polar rejected an event as too large")
+            self._notices.error("too large", "Polar rejected an event as too large")
         else:
             self.batch_events = max(1, len(entries) // 2)
 
@@ -166,29 +193,40 @@ class Sender:
         now: float,
         monotonic: float,
     ) -> None:
-        if self._others_go_through and outcome.answered and self._suspect == (outbox, entries[0].seq):
-            outbox.postpone([entries[0].seq], due_at=now + GUILTY_WAIT_S, reason=f"Polar fails on it: {outcome.reason}")
-            self._notices.error("guilty", "Polar fails on an event whenever it is sent; it is tried again now and then")
-            self._clear_suspicion()
+        self._is_suspects_turn = False
+        if len(entries) == 1 and self._suspect(outbox, entries[0], outcome, now=now):
             return
         self._failures += 1
         backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))
         self._not_before = monotonic + backoff_s * (0.5 + self._jitter() / 2)
         self._notices.warn(
             "failed",
-            "Polar cannot be reached (%s); %d events wait on disk and are sent when it can",
+            "Polar cannot be reached (%s); %d events wait and are sent when it can",
             outcome.reason,
             outbox.waiting(),
         )
-        if self._failures <= FAILURES_BEFORE_HALVING:
-            return
-        if len(entries) > 1:
+        if self._failures > FAILURES_BEFORE_HALVING:
             self.batch_events = max(1, len(entries) // 2)
-        elif outcome.answered:
-            # When two events fail alone one after the other, the server is down and neither is guilty.
-            self._suspect = None if self._suspect is not None else (outbox, entries[0].seq)
-            self._others_go_through = False
 
-    def _clear_suspicion(self) -> None:
-        self._suspect = None
-        self._others_go_through = False
+    def _suspect(self, outbox: Outbox, entry: Entry, outcome: Failed, *, now: float) -> bool:
+        """Let an event that failed alone wait; whether it alone is to blame."""
+        key = (outbox, entry.seq)
+        before = self._suspicions.get(key)
+        is_guilty = before is not None and (before.is_proven or self._passed_requests > before.passed_requests)
+        if before is None and self._failures < FAILURES_BEFORE_HALVING:
+            # It went alone because there was no other, and may have met a moment's weakness.
+            return False
+        if before is None and sum(not suspicion.is_proven for suspicion in self._suspicions.values()) >= MAX_SUSPECTS:
+            self._suspicions = {key: suspicion for key, suspicion in self._suspicions.items() if suspicion.is_proven}
+        failures = 1 if before is None else before.failures + is_guilty
+        suspicion = self._suspicions[key] = _Suspicion(failures, self._passed_requests)
+        # Without a sign that others pass it only goes behind them.
+        wait_s = suspicion.wait_s if suspicion.is_proven else 0.0
+        outbox.postpone([entry.seq], due_at=now + wait_s, reason=f"Polar failed on it alone: {outcome.reason}")
+        if suspicion.is_proven:
+            self._notices.error(
+                "guilty",
+                "Polar fails on an event whenever it is sent, and takes others (%s); it is tried again now and then",
+                outcome.reason,
+            )
+        return suspicion.is_proven

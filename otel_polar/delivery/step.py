@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.decide import decide
-from otel_polar.errors import OutboxError
+from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -67,6 +67,7 @@ class Delivery:
         make_sender: Callable[[], Sender],
         notices: Notices,
         counts: Counter[str],
+        on_damaged: Callable[[Outbox], None] = lambda _: None,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,9 +79,10 @@ class Delivery:
         self._sender: Sender | None = None
         self._notices = notices
         self._counts = counts
+        self._on_damaged = on_damaged
         self._clock = clock
         self._monotonic = monotonic
-        self._purge_at = 0.0
+        self._purge_at: dict[Outbox, float] = {}
         self._purged_seq: dict[Outbox, int] = {}
 
     @property
@@ -120,6 +122,10 @@ class Delivery:
             outbox.database.checkpoint()
             if step.is_done:
                 self._purge(outbox)
+        except OutboxDamagedError as error:
+            self._notices.error(f"outbox:{outbox.path}", "%s", error)
+            self._on_damaged(outbox)
+            return Step(wait_s=AFTER_ERROR_S, is_held_up=True)
         except OutboxError as error:
             self._notices.error(f"outbox:{outbox.path}", "%s. Delivery from it waits; nothing in it is lost", error)
             return Step(wait_s=AFTER_ERROR_S, is_held_up=True)
@@ -132,7 +138,7 @@ class Delivery:
             # Not for every call by itself: what has rested is decided in lots, as it is sent in batches.
             resting_s = max(resting_s, rest.linger_s)
         now = self._clock()
-        next_due_at = outbox.next_due_at()
+        next_due_at = outbox.next_due_at(now)
         if next_due_at is None or next_due_at > now:
             due_s = IDLE_S if next_due_at is None else next_due_at - now
             return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=resting_s > 0)
@@ -170,16 +176,24 @@ class Delivery:
         return min(resting_s.values(), default=IDLE_S)
 
     def _purge(self, outbox: Outbox) -> None:
-        now = self._clock()
-        if now < self._purge_at:
+        if self._monotonic() < self._purge_at.get(outbox, 0.0):
             return
-        seq = outbox.purge(
-            before=now - self._settings.retention_s,
+        purged = outbox.purge(
+            before=self._clock() - self._settings.retention_s,
             after_seq=self._purged_seq.get(outbox, 0),
             limit=PURGE_PORTION,
         )
-        if seq is None:
-            self._purge_at = now + PURGE_INTERVAL_S
+        if purged.unsent:
+            self._counts["forgotten unsent"] += purged.unsent
+            self._notices.error(
+                "forgotten",
+                "held or rejected calls older than retention_days (OTEL_POLAR_RETENTION_DAYS, %g) are forgotten, and"
+                " nobody was billed for them: %d now, and so will others be",
+                self._settings.retention_days,
+                purged.unsent,
+            )
+        if purged.last_seq is None:
+            self._purge_at[outbox] = self._monotonic() + PURGE_INTERVAL_S
             self._purged_seq.pop(outbox, None)
         else:
-            self._purged_seq[outbox] = seq
+            self._purged_seq[outbox] = purged.last_seq

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-from otel_polar.delivery.notices import logger
+from otel_polar.delivery.notices import describe, logger
 from otel_polar.delivery.step import AFTER_ERROR_S, IDLE_S, NO_REST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.step import Delivery
 
 
@@ -35,15 +38,18 @@ class _Drain:
 class Worker:
     """Runs *delivery*, and *tend* every half minute and at the start. Made anew in a forked child."""
 
-    def __init__(self, delivery: Delivery, tend: Callable[[], None]) -> None:
+    def __init__(self, delivery: Delivery, tend: Callable[[], None], notices: Notices) -> None:
         self._delivery = delivery
+        self._notices = notices
         self._rest_s = delivery.rest.settle_s + delivery.rest.linger_s
         self._tend = tend
         self._tend_at = 0.0
-        self._lock = threading.Lock()
+        # Re-entrant, as everything here that a caller's thread touches: a signal or a finalizer may end a span in the
+        # middle of it. That is also why the thread is woken by a queue; an Event would wait for itself.
+        self._lock = threading.RLock()
         self.stepping = threading.Lock()
         """Held while the thread is at work, so that a fork can wait for it to be in a state worth inheriting."""
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
         self._drains: list[_Drain] = []
@@ -54,20 +60,21 @@ class Worker:
         with self._lock:
             if self._thread is not None or self._is_stopping:
                 return
-            thread = threading.Thread(target=self._run, name="otel-polar-delivery", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="otel-polar-delivery", daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError as error:
-                # The interpreter is shutting down.
-                logger.warning("the delivery thread cannot be started (%s); calls stay on disk", error)
-                return
-            self._thread = thread
+                # The interpreter is shutting down, or the system has no more threads for us now.
+                self._thread = None
+                self.needs_waking = True
+                self._notices.warn("thread", "the delivery thread cannot be started (%s); calls stay on disk", error)
 
     def wake(self) -> None:
         """There is something new. To be called when ``needs_waking``, which spares a caller's thread the rest."""
         self.needs_waking = False
         self.start()
-        self._wake.set()
+        if self._thread is not None:
+            self._wake.put(None)
 
     def drain(self, timeout_s: float) -> bool:
         """Send everything that can be sent, for at most *timeout_s* seconds; whether nothing is left."""
@@ -80,7 +87,7 @@ class Worker:
         with self._lock:
             self._is_stopping = True
             thread = self._thread
-        self._wake.set()
+        self._wake.put(None)
         if thread is not None:
             # It ends at once, unless it is in the middle of a request.
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -92,7 +99,7 @@ class Worker:
             if self._thread is None or self._is_stopping:
                 return False
             self._drains.append(drain)
-        self._wake.set()
+        self._wake.put(None)
         drain.finished.wait(timeout_s)
         with self._lock:
             if drain in self._drains:
@@ -104,15 +111,22 @@ class Worker:
         context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's own key
         while not self._is_stopping:
             # Before the step: whoever records while it runs must wake us, for the step may not see it any more.
-            self._wake.clear()
+            self._sleep(0.0)
             self.needs_waking = True
             with self.stepping:
                 wait_s = self._turn()
             if wait_s > 0:
                 # Whoever records meanwhile need not wake us if we wake by ourselves before that call has rested.
                 self.needs_waking = wait_s > self._rest_s
-                self._wake.wait(wait_s)
+                self._sleep(wait_s)
         self._delivery.close()
+
+    def _sleep(self, wait_s: float) -> None:
+        """Sleep until woken, and forget every waking so far."""
+        with suppress(Empty):
+            self._wake.get(timeout=wait_s)
+            while True:
+                self._wake.get_nowait()
 
     def _turn(self) -> float:
         try:
@@ -122,8 +136,13 @@ class Worker:
             with self._lock:
                 drains = list(self._drains)
             return self._step(drains)
-        except Exception:  # noqa: BLE001 - the thread must live, whatever happens in a step
-            logger.exception("delivery failed; it goes on in %.0f s, and nothing is lost", AFTER_ERROR_S)
+        except Exception as error:  # noqa: BLE001 - the thread must live, whatever happens in a step
+            # Without the error's words and a traceback, which may show an event.
+            logger.error(
+                "delivery failed (%s); it goes on in %.0f s, and nothing is lost",
+                describe(error),
+                AFTER_ERROR_S,
+            )
             return AFTER_ERROR_S
 
     def _step(self, drains: Sequence[_Drain]) -> float:

@@ -15,7 +15,9 @@ from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.delivery.polar import Outcome
 
 TOKEN = "polar_oat_test"
@@ -109,3 +111,20 @@ class FarEnd:
     def __call__(self, bodies: Sequence[str]) -> Outcome:
         self.batches.append([json.loads(body)["external_id"] for body in bodies])
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+
+def damage_last_page(path: Path) -> None:
+    """Overwrite the end of an outbox file, as a bad sector would: it opens, and a part of it cannot be read."""
+    page_bytes = 4_096
+    size_bytes = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size_bytes - page_bytes)
+        file.write(b"\xff" * page_bytes)
+
+
+def let_go(pipeline: Pipeline) -> None:
+    """Give its file up, as the operating system does when a process ends."""
+    storage = pipeline._storage
+    assert storage._own is not None
+    storage._own.release()
+    storage._own = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,3 +161,77 @@ def test_a_checkpoint_folds_a_grown_log_into_the_file(database: Database, path: 
     database.checkpoint()
 
     assert path.stat().st_size > 6_000_000
+
+
+def test_a_handler_that_raises_in_the_middle_leaves_the_database_usable(database: Database) -> None:
+    """Time limits are raised by signal handlers, at any instruction; a lock left taken would stop every thread."""
+
+    class TimeLimitError(BaseException):
+        pass
+
+    def end_in_time(_number: int, _frame: object) -> None:
+        raise TimeLimitError
+
+    before = signal.signal(signal.SIGALRM, end_in_time)
+    interrupted = 0
+    try:
+        for number in range(2_000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 60))
+                database.write("INSERT INTO rows VALUES (?)", (number,))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except TimeLimitError:
+                interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    other = threading.Thread(
+        target=database.write,
+        args=("INSERT INTO rows VALUES (?)", ("another thread",)),
+        daemon=True,
+    )
+    other.start()
+    other.join(10)
+    assert not other.is_alive()
+    assert interrupted > 0
+    assert values(database)[-1] == "another thread"
+
+
+def test_a_write_put_aside_is_done_though_nobody_writes_again(database: Database) -> None:
+    """The delivery thread reads every half minute."""
+    database._put_aside.append(("INSERT INTO rows VALUES (?)", ("left",)))
+
+    values(database)
+
+    assert values(database) == ["left"]
+
+
+def test_a_write_put_aside_that_the_disk_refuses_stays_put_aside(database: Database) -> None:
+    """It is tried again after the next use, and does not spoil that one."""
+    database._put_aside.append(("INSERT INTO nowhere VALUES (?)", ("left",)))
+
+    database.write("INSERT INTO rows VALUES (?)", (1,))
+
+    assert values(database) == [1]
+    assert len(database._put_aside) == 1
+
+
+def test_a_row_that_is_not_utf_8_does_not_hide_the_others(database: Database) -> None:
+    """A damaged row is one call; the rest is everybody else's."""
+    database.write("INSERT INTO rows VALUES (CAST(x'FF41' AS TEXT))", ())
+    database.write("INSERT INTO rows VALUES (?)", ("good",))
+
+    assert values(database) == ["\udcffA", "good"]
+
+
+def test_a_file_that_another_program_holds_is_not_waited_for(database: Database, path: Path) -> None:
+    """Somebody looks into the file with a tool that locks it: the application's thread must not stand still."""
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(OutboxError, match="locked"):
+            database.write("INSERT INTO rows VALUES (?)", (1,))
+        assert time.monotonic() - began < 2.0
+        other.execute("ROLLBACK")
+    other.close()

@@ -13,7 +13,7 @@ from otel_polar.billing.customer import Customer, Unattributed
 from otel_polar.billing.span import SpanRecord
 from otel_polar.delivery.outbox import State
 from otel_polar.delivery.pipeline import Pipeline
-from tests.delivery.support import START_UNIX_NANO, settings
+from tests.delivery.support import START_UNIX_NANO, let_go, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -252,9 +252,7 @@ def test_a_held_call_is_decided_again_by_the_next_process(
     assert first.force_flush(10)
     assert first.outboxes[0].counts() == {State.UNBUILDABLE: 1}
     first.shutdown()
-    assert first._own is not None
-    first._own.release()
-    first._own = None
+    let_go(first)
 
     make_pipeline(polar_sandbox.url, outbox_dir=tmp_path)
 

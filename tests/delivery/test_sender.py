@@ -9,11 +9,11 @@ import pytest
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox, State
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, RateLimited, TooLarge
-from otel_polar.delivery.sender import BURST_REQUESTS, GUILTY_WAIT_S, MAX_BACKOFF_S, Budget, Sender
+from otel_polar.delivery.sender import BURST_REQUESTS, MAX_BACKOFF_S, MAX_SUSPECTS, Budget, Sender
 from tests.delivery.support import NOON, FarEnd, ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from otel_polar.delivery.polar import Outcome
 
@@ -146,30 +146,70 @@ def test_backing_off_is_jittered() -> None:
     outbox.close()
 
 
-def poisoned(guilty: str) -> FarEnd:
-    """A Polar that answers 500 whenever one event is in the batch."""
+class Poisoned(FarEnd):
+    """A Polar that fails whenever one of some events is in the batch."""
 
-    class Poisoned(FarEnd):
-        def __call__(self, bodies: object) -> Outcome:
-            super().__call__(bodies)  # type: ignore[arg-type]  # as the base class declares it
-            batch = self.batches[-1]
-            return SERVER_ERROR if guilty in batch else Accepted(len(batch), 0)
+    def __init__(self, guilty: set[str], failure: Outcome) -> None:
+        super().__init__([failure])
+        self.guilty = guilty
 
-    return Poisoned([SERVER_ERROR])
+    def __call__(self, bodies: Sequence[str]) -> Outcome:
+        failure = super().__call__(bodies)
+        batch = self.batches[-1]
+        return failure if self.guilty.intersection(batch) else Accepted(len(batch), 0)
 
 
-def test_an_event_that_polar_fails_on_is_found_and_set_aside(outbox: Outbox) -> None:
-    """The poison is isolated by halving; everything else is delivered."""
+def deliver(sender: Sender, outbox: Outbox, *, for_s: float) -> None:
+    """Send whatever is due, waiting as asked, for that time on both clocks."""
+    passed_s = 0.0
+    while passed_s < for_s:
+        if sender.due(outbox, NOON + passed_s):
+            send(sender, outbox, now=NOON + passed_s, monotonic=passed_s)
+        passed_s += max(1.0, sender.wait_s(passed_s))
+
+
+@pytest.mark.parametrize("failure", [SERVER_ERROR, NO_NETWORK])
+@pytest.mark.parametrize("count", [1, 2, 3, MAX_SUSPECTS + 3])
+def test_events_that_polar_fails_on_do_not_hold_up_the_others(outbox: Outbox, count: int, failure: Outcome) -> None:
+    """The poison is isolated by halving, whether the server answers or drops the connection; the rest is delivered."""
     ready(outbox, list(range(64)))
-    sender = Sender(poisoned("event-37"), budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0)
+    far_end = Poisoned({f"event-{number}" for number in range(count)}, failure)
+    sender = Sender(far_end, budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0)
 
-    for _ in range(200):
-        if not sender.due(outbox, NOON):
-            break
-        send(sender, outbox)
+    deliver(sender, outbox, for_s=3_600)
+
+    assert outbox.counts() == {State.READY: count}
+
+
+def test_new_events_pass_by_a_proven_suspect_at_once(outbox: Outbox) -> None:
+    """One event that Polar cannot take must not slow down everybody's billing for ever."""
+    ready(outbox, [1, 2])
+    far_end = Poisoned({"event-1"}, SERVER_ERROR)
+    sender = Sender(far_end, budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0)
+    deliver(sender, outbox, for_s=3_600)
+
+    ready(outbox, [3, 4, 5], now=NOON + 3_600)
+    for _ in range(3):
+        assert sender.wait_s(3_600) == 0.0
+        if sender.due(outbox, NOON + 3_600):
+            send(sender, outbox, now=NOON + 3_600, monotonic=3_600)
 
     assert outbox.waiting() == 1
-    assert outbox.next_due_at() == NOON + GUILTY_WAIT_S
+
+
+def test_an_event_under_suspicion_is_delivered_when_polar_takes_it(outbox: Outbox) -> None:
+    """A fault of Polar's is mended some day, and the money is still there."""
+    ready(outbox, [1, 2])
+    far_end = Poisoned({"event-1"}, SERVER_ERROR)
+    sender = Sender(far_end, budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0)
+    deliver(sender, outbox, for_s=3_600)
+
+    far_end.guilty.clear()
+    (entry,) = outbox.due(NOON + 7_200, limit=10, max_bytes=1_000_000)
+    send(sender, outbox, now=NOON + 7_200)
+
+    assert entry.due_at <= NOON + 3_600 + 1_800
+    assert outbox.waiting() == 0
 
 
 def test_a_server_that_is_down_makes_nobody_guilty(outbox: Outbox) -> None:
@@ -180,7 +220,7 @@ def test_a_server_that_is_down_makes_nobody_guilty(outbox: Outbox) -> None:
 
     for _ in range(12):
         send(sender, outbox)
-    for _ in range(5):
+    for _ in range(8):
         if sender.due(outbox, NOON):
             send(sender, outbox)
 
@@ -204,11 +244,12 @@ def test_batches_grow_again_after_an_outage(outbox: Outbox) -> None:
     ready(outbox, list(range(16)))
     sender, far_end = a_sender(*[NO_NETWORK] * 8, Accepted(1, 0))
 
-    for _ in range(13):
+    for _ in range(14):
         if sender.due(outbox, NOON):
             send(sender, outbox)
 
-    assert [len(batch) for batch in far_end.batches[8:]] == [1, 2, 4, 8, 1]
+    # Two had failed alone, and go alone once more.
+    assert [len(batch) for batch in far_end.batches[8:]] == [1, 1, 2, 1, 4, 7]
 
 
 def test_the_budget_lets_a_few_requests_through_at_once_and_then_spaces_them() -> None:

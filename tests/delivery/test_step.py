@@ -197,7 +197,7 @@ def test_the_body_is_frozen_before_the_first_attempt(outbox: Outbox, clock: Cloc
     outbox.close()
 
     reopened = Outbox(tmp_path / "outbox-1.db")
-    reopened.reconsider()
+    reopened.reconsider(limit=10)
     twice_the_price = lambda _call: Cost(femto_usd=2 * 10**15, source="a new price list")  # noqa: E731 - one line
     a_delivery(reopened, clock, AllAccepted(), price=twice_the_price).step(NO_REST)
 

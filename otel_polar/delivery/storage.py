@@ -1,0 +1,208 @@
+"""Where the calls of this process lie: its file, and the memory that stands in for a file that cannot be written.
+
+Recording happens on the application's threads, and a signal or a finalizer may end a span in the middle of it, on the
+same thread. What would have to wait for itself is put aside, and recorded when the interrupted work is done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.transfer import copy_outbox, move_outbox
+from otel_polar.errors import OutboxDamagedError, OutboxError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+
+    from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
+    from otel_polar.delivery.notices import Notices
+
+RECONSIDER_PORTION: Final = 500
+GIVE_WAY_S: Final = 0.001
+"""Between portions of long work on the file, so that a caller's thread that waits for it has its turn."""
+
+
+class Storage:
+    """Takes the calls of one process. Made anew in a forked child, which never touches what its parent opened."""
+
+    def __init__(self, directory: OutboxDirectory | None, *, notices: Notices, counts: Counter[str]) -> None:
+        self._directory = directory
+        self._notices = notices
+        self._counts = counts
+        self.opening = threading.RLock()
+        """Held while a file is opened. Whoever forks takes it first."""
+        self._is_opening = False
+        self._early: list[tuple[str, float]] = []
+        self._is_open = False
+        self._is_looked_through = False
+        self._own: OwnedOutbox | None = None
+        # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
+        self._memory: Outbox | None = None
+
+    @property
+    def outboxes(self) -> list[Outbox]:
+        """The file, if there is one, and the memory, if it was needed."""
+        outboxes = (None if self._own is None else self._own.outbox, self._memory)
+        return [outbox for outbox in outboxes if outbox is not None]
+
+    def open(self) -> None:
+        """Open this process's file, unless that was tried: trying again is for :meth:`tend`, not for every call."""
+        if not self._is_open:
+            self._once(self._open_file)
+
+    def record(self, line: str, now: float) -> None:
+        """Keep a call. When this returns it is on disk, or in memory if that cannot be; never raises."""
+        if not self._is_open and not self._once(self._open_file):
+            self._early.append((line, now))
+            return
+        own = self._own
+        if own is None:
+            self._record_in_memory(line, now)
+            return
+        try:
+            own.outbox.record(line, now)
+        except OutboxError as error:
+            self._notices.error("disk", "%s. Calls are kept in memory, and are lost if the process dies", error)
+            self._record_in_memory(line, now)
+
+    def tend(self) -> None:
+        """Look after the files: try a failed directory again, empty the memory, adopt files without an owner."""
+        if self._own is None:
+            self._once(self._open_file)
+        own, directory = self._own, self._directory
+        if own is None or directory is None:
+            return
+        try:
+            if self._memory is not None and (moved := move_outbox(self._memory, own.outbox)):
+                self._notices.over("disk", "the outbox can be written again; %d calls moved to it from memory", moved)
+            if not self._is_looked_through:
+                while own.outbox.reconsider(limit=RECONSIDER_PORTION):
+                    time.sleep(GIVE_WAY_S)
+                self._say_what_waits_elsewhere(directory)
+                self._is_looked_through = True
+            for orphan in directory.orphans():
+                self._adopt(orphan, own)
+        except OutboxDamagedError as error:
+            self._notices.error(f"outbox:{own.path}", "%s", error)
+            self.replace(own.outbox)
+        except (OutboxError, OSError) as error:
+            self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
+
+    def replace(self, outbox: Outbox) -> None:
+        """Go on in a new file, with everything that can be read of a damaged one; that one is put aside."""
+        own, directory = self._own, self._directory
+        if own is None or directory is None or own.outbox is not outbox:
+            return
+
+        def go_on_in_new_file() -> None:
+            # From here on calls are recorded in the new file.
+            self._own = new = directory.create()
+            damage = copy_outbox(own.outbox, new.outbox)
+            self._notices.error(
+                f"damaged:{own.path}",
+                "outbox %s is damaged (%s); %s, and what can be read goes on in %s",
+                own.path,
+                damage,
+                own.put_aside(),
+                new.path,
+            )
+
+        try:
+            self._once(go_on_in_new_file)
+        except (OutboxError, OSError) as error:
+            self._notices.error("replace", "outbox %s is damaged and cannot be replaced: %s", own.path, error)
+
+    def waiting_on_disk(self) -> int:
+        """How many calls are still to be sent from the file."""
+        return _waiting(None if self._own is None else self._own.outbox)
+
+    def waiting_in_memory(self) -> int:
+        """How many calls are still to be sent, and would be lost with the process."""
+        return _waiting(self._memory) + len(self._early)
+
+    def _once(self, work: Callable[[], None]) -> bool:
+        """Do work that opens something; False if it is this very thread that is in the middle of such work."""
+        with self.opening:
+            if self._is_opening:
+                return False
+            self._is_opening = True
+            try:
+                work()
+            finally:
+                self._is_opening = False
+        while self._early:
+            self.record(*self._early.pop(0))
+        return True
+
+    def _open_file(self) -> None:
+        if self._own is None and self._directory is not None:
+            try:
+                self._own = self._directory.open_own()
+            except OutboxError as error:
+                self._notices.error(
+                    "disk",
+                    "%s. Set outbox_dir (OTEL_POLAR_OUTBOX_DIR) to a directory that can be written and outlives the"
+                    " process. Until then calls are kept in memory, and are lost if the process dies",
+                    error,
+                )
+            else:
+                self._notices.over("disk", "the outbox directory can be written again")
+        self._is_open = True
+
+    def _make_memory(self) -> None:
+        if self._memory is None:
+            self._memory = Outbox(None)
+
+    def _record_in_memory(self, line: str, now: float) -> None:
+        try:
+            if self._memory is None and not self._once(self._make_memory):
+                self._early.append((line, now))
+                return
+            assert self._memory is not None  # noqa: S101 - made just now, and never given up
+            self._memory.record(line, now)
+        except OutboxError as error:
+            self._counts["lost"] += 1
+            self._notices.error("lost", "MODEL CALLS ARE LOST: neither disk nor memory takes them (%s)", error)
+        else:
+            self._notices.over("lost", "calls are kept again, in memory; %d were lost", self._counts["lost"])
+
+    def _adopt(self, orphan: OwnedOutbox, own: OwnedOutbox) -> None:
+        """Copy one file without an owner into our own. One that cannot be read does not stop the others."""
+        try:
+            damage = copy_outbox(orphan.outbox, own.outbox)
+        except BaseException:
+            # Ours cannot be written.
+            orphan.release()
+            raise
+        if damage is None:
+            orphan.remove()
+        else:
+            self._notices.error(
+                f"damaged:{orphan.path}",
+                "outbox %s is damaged (%s); what can be read was taken over, and %s",
+                orphan.path,
+                damage,
+                orphan.put_aside(),
+            )
+
+    def _say_what_waits_elsewhere(self, directory: OutboxDirectory) -> None:
+        for path, waiting in directory.waiting_elsewhere().items():
+            self._notices.warn(
+                f"elsewhere:{path}",
+                "%d calls in %s were recorded for another server or with another access token, and are not sent from"
+                " here: start once with those settings, or, if they were wrong, move its outbox-* files into %s",
+                waiting,
+                path,
+                directory.path,
+            )
+
+
+def _waiting(outbox: Outbox | None) -> int:
+    try:
+        return 0 if outbox is None else outbox.waiting()
+    except OutboxError:
+        return 0
