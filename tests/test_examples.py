@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
+from polar.v2026_10 import Polar
 
 from otel_polar.sandbox.openai_api import OpenAIServer
 
@@ -58,6 +60,36 @@ def test_the_quickstart_bills_its_user(polar_sandbox: SandboxServer, environment
     assert event["metadata"]["total_tokens"] == 5 + 12
     assert len(done.stdout.split()) == 12
     assert done.stderr == ""
+
+
+def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, environment: dict[str, str]) -> None:
+    """The customer and the meters are those that its event needs."""
+    for name in ("set_up_polar.py", "quickstart.py"):
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / name],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        if name == "set_up_polar.py":
+            made = [line.split() for line in done.stdout.splitlines()]
+
+    assert [kind for kind, _ in made] == ["customer", "meter", "meter"]
+    with Polar("polar_oat_test", base_url=polar_sandbox.url) as polar:
+        totals = [
+            polar.meters.quantities(
+                meter,
+                start_timestamp=(datetime.now(UTC) - timedelta(days=1)).isoformat(),
+                end_timestamp=datetime.now(UTC).isoformat(),
+                interval="day",
+                customer_id=made[0][1],
+            ).total
+            for _, meter in made[1:]
+        ]
+    (event,) = polar_sandbox.events()
+    assert totals == [event["metadata"]["total_tokens"], event["metadata"]["cost_nanos"]]
 
 
 def test_the_web_service_bills_the_user_of_the_session(

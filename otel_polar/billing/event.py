@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_polar.billing.call import external_id
@@ -241,12 +242,27 @@ def _mapped(call: ModelCall, metadata: Metadata, map_metadata: MapMetadata) -> M
         mapped: dict[Any, object] = dict(map_metadata(call, offered))
     except BaseException as error:
         raise UserFunctionError(f"map_metadata raised {type(error).__name__}") from error
+    for key, value in mapped.items():
+        if key not in _STRUCTURED_KEYS:
+            _check_mapped(key, value)
     # Polar's two structured keys pass only as they were built: anything else in them would refuse the whole batch.
     structured: dict[str, MetadataValue] = {
         key: metadata[key] for key in _STRUCTURED_KEYS if key in mapped and key in metadata
     }
     plain = {key: value for key, value in mapped.items() if key not in _STRUCTURED_KEYS}
     return {**sanitise_metadata(plain, max_keys=MAX_METADATA_KEYS - len(structured)), **structured}
+
+
+def _check_mapped(key: object, value: object) -> None:
+    """Refuse what would be left out in silence: a meter would then pass over the event."""
+    items = value if isinstance(value, (list, tuple)) else ()
+    if not isinstance(key, str):
+        raise UserFunctionError(f"map_metadata must answer keys that are text, not of type {type(key).__name__}")
+    if not isinstance(value, (str, int, float, list, tuple, NoneType)) or not all(isinstance(i, str) for i in items):
+        raise UserFunctionError(
+            f"map_metadata must answer text, numbers, truth values or lists of text, but {key[:MAX_KEY_CHARACTERS]!r}"
+            f" is of type {type(value).__name__}",
+        )
 
 
 def _sanitise_key(key: object) -> str:

@@ -26,8 +26,8 @@ class SpanRecord:
     """What billing needs to know of a finished span.
 
     ``trace_id`` and ``span_id`` are lower-case hex of 32 and 16 digits; times are Unix nanoseconds;
-    ``failed`` is whether its status is ERROR. Values as long as
-    ``attribute_length_limit`` may have been cut.
+    ``failed`` is whether its status is ERROR. Values as long as ``attribute_length_limit`` may have been cut, and
+    ``dropped_attributes`` were pushed out by the limit of their number. The attributes are in the order they were set.
     """
 
     name: str
@@ -40,6 +40,7 @@ class SpanRecord:
     attributes: Attributes
     resource_attributes: Attributes
     attribute_length_limit: int | None = None
+    dropped_attributes: int = 0
 
 
 def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES) -> SpanRecord:
@@ -61,11 +62,17 @@ def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES)
         end_time_unix_nano=span.end_time,
         failed=span.status.status_code is StatusCode.ERROR,
         scope_name="" if scope is None else scope.name,
-        attributes={**start_attributes, **attributes_of(span)} if start_attributes else attributes_of(span),
+        attributes=_filled(attributes_of(span), start_attributes),
         resource_attributes=span.resource.attributes,
         # The SDK does not tell on the span itself (opentelemetry-sdk 1.45, BoundedAttributes).
         attribute_length_limit=getattr(getattr(span, "_attributes", None), "max_value_len", None),
+        dropped_attributes=span.dropped_attributes,
     )
+
+
+def _filled(attributes: Attributes, start_attributes: Attributes) -> Attributes:
+    lost = {key: value for key, value in start_attributes.items() if key not in attributes}
+    return {**attributes, **lost} if lost else attributes
 
 
 def attributes_of(span: ReadableSpan) -> Attributes:

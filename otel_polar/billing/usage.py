@@ -14,6 +14,7 @@ reason: a wrong count is never billed, and never rounded into a plausible one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MAX_TOKENS: Final = 10**10
 """More than any model's context by four orders of magnitude: a count above it is an error or an attack."""
 _WRITABLE_BITS: Final = 128
-_SHOWN_CHARACTERS: Final = 40
+_NUMERAL: Final = re.compile(r"[-+0-9.,eE]{0,40}")
 
 INPUT_WITHOUT_CACHE_SCOPES: Final[frozenset[str]] = frozenset(
     {
@@ -70,6 +71,13 @@ class Unmetered:
     reason: str
 
 
+WITHOUT_OUTPUT: Final = frozenset({"embeddings"})
+"""Operations whose answer has no output tokens, so that none are counted."""
+
+FINISH_TIME_PREFIXES: Final = ("gen_ai.usage.", "gen_ai.response.")
+"""What an instrumentation sets when the answer is there."""
+
+
 class _ImpossibleCountError(ValueError):
     """A count that no provider can have answered."""
 
@@ -83,8 +91,14 @@ def read_usage(span: SpanRecord) -> TokenUsage | Unmetered:
         # Zero input with zero output is how emitters write "the provider told me nothing": no call is free of tokens.
         if not input_tokens and not output_tokens:
             return Unmetered(_why_no_tokens(span))
+        if _may_have_lost_counts(span):
+            return Unmetered("token counts may have been dropped: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
+        if input_tokens is None:
+            return Unmetered(f"no count of input tokens beside {output_tokens} output tokens")
+        if output_tokens is None and span.attributes.get(semconv.OPERATION_NAME) not in WITHOUT_OUTPUT:
+            return Unmetered(f"no count of output tokens beside {input_tokens} input tokens: was it cut short?")
         return _disjoint(
-            input_tokens=input_tokens or 0,
+            input_tokens=input_tokens,
             output_tokens=output_tokens or 0,
             cache_read_tokens=_read_count(attributes, semconv.CACHE_READ_TOKENS) or 0,
             cache_write_tokens=_read_count(attributes, semconv.CACHE_WRITE_TOKENS) or 0,
@@ -142,11 +156,20 @@ def _count(name: str, value: object) -> int:
 
 
 def _shown(value: object) -> str:
-    try:
-        return repr(str(value)[:_SHOWN_CHARACTERS])
-    except ValueError:
-        # An array with a number in it that Python refuses to write.
-        return f"a {type(value).__name__} that cannot be shown"
+    """A number as it is, and of anything else only what it is: text may be part of a prompt."""
+    if isinstance(value, (bool, float)) or value is None or (isinstance(value, str) and _NUMERAL.fullmatch(value)):
+        return repr(value)
+    return f"of type {type(value).__name__}"
+
+
+def _may_have_lost_counts(span: SpanRecord) -> bool:
+    """Whether a count may be among the attributes that the span's limit has pushed out.
+
+    The oldest go first (opentelemetry-sdk, ``BoundedAttributes``; OTLP keeps the order). Counts are set last, so they
+    are all there as long as the oldest that is left was set before them.
+    """
+    oldest = next(iter(span.attributes), "")
+    return span.dropped_attributes > 0 and oldest.startswith(FINISH_TIME_PREFIXES)
 
 
 def _why_no_tokens(span: SpanRecord) -> str:

@@ -77,6 +77,9 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
     An id must be text of 1 to 200 characters (numbers and UUIDs are written out) without control characters and ``;``.
     One that is not is never cut or repaired: the calls are held as unattributed, and the log says why.
 
+    Raises:
+        TypeError: used as a bare decorator, without parentheses and a user.
+
     In a generator the context would leak to the code between two of its steps, so decorating one is a ``TypeError``,
     and ``with bill_to(...)`` inside one should not contain a ``yield``.
     """
@@ -89,6 +92,8 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
         member_id: str | int | UUID | None = None,
         **tags: object,
     ) -> None:
+        if callable(user_id):
+            raise TypeError("bill_to needs parentheses and a user: @bill_to('user_42')")
         self._is_told = not (isinstance(user_id, _Unset) and isinstance(customer_id, _Unset))
         self._user_id = None if isinstance(user_id, _Unset) else user_id
         self._customer_id = None if isinstance(customer_id, _Unset) else customer_id

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 IDENTITY_KEY: Final = context.create_key("otel-polar-identity")
 MAX_TAG_BITS: Final = 63
+MAX_TAG_CHARACTERS: Final = 500
+"""What Polar takes of a text; more than that must not fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,16 @@ def build_tags(values: Mapping[str, object]) -> dict[str, TagValue]:
 
 
 def _tag_value(value: object) -> TagValue | None:
-    if isinstance(value, (str, float)):
+    if isinstance(value, str):
+        return value[:MAX_TAG_CHARACTERS]
+    if isinstance(value, float):
         return value
     if isinstance(value, int):
         return value if value.bit_length() <= MAX_TAG_BITS else None
     if value is None:
         return None
     try:
-        return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+        text = ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
     except Exception:  # noqa: BLE001 - how a value is written is the user's code
         return None
+    return text[:MAX_TAG_CHARACTERS]

@@ -66,6 +66,7 @@ class Tally:
     """A running sum over events."""
 
     events: int = 0
+    priced_events: int = 0
     cost_nanos: int = 0
     last_us: int = 0
     tokens: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -73,15 +74,18 @@ class Tally:
     def add(self, event: Event) -> None:
         """Count one event."""
         self.events += 1
-        self.cost_nanos += cost_nanos(event.metadata) or 0
+        if (cost := cost_nanos(event.metadata)) is not None:
+            self.priced_events += 1
+            self.cost_nanos += cost
         self.last_us = max(self.last_us, event.timestamp_us)
         for kind in _TOKENS:
             self.tokens[kind] += tokens(event.metadata, kind)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the sums."""
+        """Return the sums; the cost is None where there are events and none of them says what it cost."""
         counts = {kind: self.tokens[kind] for kind in _TOKENS}
-        return {"events": self.events, "cost_nanos": self.cost_nanos, **counts}
+        is_unknown = self.events > 0 and self.priced_events == 0
+        return {"events": self.events, "cost_nanos": None if is_unknown else self.cost_nanos, **counts}
 
 
 def build_overview(events: Sequence[Event], customers: Iterable[Customer], now_us: int) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def build_overview(events: Sequence[Event], customers: Iterable[Customer], now_u
     for key in known.keys():  # noqa: SIM118 - a customer without events is shown too; this is no mapping
         by_payer[key].events += 0
     rows = [{**known.describe(key), **tally.as_json()} for key, tally in by_payer.items()]
-    rows.sort(key=lambda row: (-row["cost_nanos"], -row["events"], row["label"]))
+    rows.sort(key=lambda row: (-(row["cost_nanos"] or 0), -row["events"], row["label"]))
     return {
         "totals": {**total.as_json(), "customers": len(rows)},
         "customers": rows,

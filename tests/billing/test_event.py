@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -508,6 +509,24 @@ def test_no_other_spelling_of_a_structured_key_gets_through(key: str) -> None:
     assert event.metadata == {"cost": "1"}
 
 
+@pytest.mark.parametrize(
+    ("answer", "named", "reason"),
+    [
+        ({"usage": {"tokens": 5}}, "'usage' is of type dict", "nested, as it looks in Polar's page"),
+        ({"tokens": Decimal(5)}, "'tokens' is of type Decimal", "exact, but no JSON"),
+        ({"models": ["a", 1]}, "'models' is of type list", "half of it would be left out"),
+        ({"raw": b"x"}, "'raw' is of type bytes", "not text"),
+        ({7: "seven"}, "keys that are text, not of type int", "a key must be a name"),
+    ],
+)
+def test_what_map_metadata_answers_is_not_left_out_in_silence(answer: Any, named: str, reason: str) -> None:
+    """A meter sums a key; an event without it is a lost bill, and looks well."""
+    with pytest.raises(UserFunctionError) as caught:
+        event_of(map_metadata=lambda _call, _metadata: answer)
+
+    assert named in str(caught.value), reason
+
+
 def test_map_metadata_can_leave_the_structured_keys_out() -> None:
     """Its answer replaces everything; what it does not want shown is not shown."""
     event = event_of(map_metadata=lambda _call, _metadata: {"credits": 1})
@@ -625,7 +644,10 @@ def test_no_answer_of_map_metadata_gets_an_event_refused(answer: dict[Any, Any],
     """A user's function may answer anything at all."""
     cost = None if femto_usd is None else Cost(femto_usd, "my list")
 
-    event = event_of(cost=cost, map_metadata=lambda _call, _metadata: answer)
+    try:
+        event = event_of(cost=cost, map_metadata=lambda _call, _metadata: answer)
+    except UserFunctionError:
+        return
 
     assert metadata_problems(event.metadata) == []
     json.dumps(event.body(), allow_nan=False, ensure_ascii=False).encode()

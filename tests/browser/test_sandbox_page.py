@@ -135,6 +135,16 @@ def test_the_page_follows_what_is_ingested_without_a_reload(page: Chrome, server
     assert page.execute_script("return window.sameDocument") is True
 
 
+def test_a_model_without_a_price_is_not_shown_as_free(page: Chrome, server: SandboxServer) -> None:
+    """Nobody looks for what seems to cost nothing."""
+    bill(server, "acme", model="my-own-model", total_tokens=5)
+
+    until(page, lambda _: rows(page, "customers") == [["acme\nno Polar customer yet", "1", "0", "0", "0", "unknown"]])
+    assert "5 tokens \u00b7 unknown cost" in text_of(page, "#models")
+    assert text_of(page, "#announcement") == "1 events, unknown cost"
+    assert "$" not in text_of(page, "#totals")
+
+
 def test_a_customer_shows_its_newest_events(page: Chrome, server: SandboxServer) -> None:
     """With the keyboard alone: open, read, close, and be back where one was."""
     bill(server, "acme", **CALL)

@@ -17,8 +17,9 @@ from opentelemetry import context
 
 from otel_polar import bill_to
 from otel_polar.billing.customer import Customer, CustomerKeys, Unattributed
+from otel_polar.billing.event import MAX_VALUE_CHARACTERS
 from otel_polar.capture.blocks import current_context
-from otel_polar.capture.identity import identity_in
+from otel_polar.capture.identity import MAX_TAG_CHARACTERS, identity_in
 from tests.capture.support import (
     HELD,
     OTHER_UUID4,
@@ -720,3 +721,22 @@ def test_an_explicit_parent_context_is_the_one_that_counts(app: App) -> None:
         app.call()
 
     assert app.payers() == ["a", HELD, "b"]
+
+
+def test_a_decorator_without_parentheses_is_refused() -> None:
+    """It would take the function for a user, and call nobody's code."""
+    with pytest.raises(TypeError, match="parentheses"):
+
+        @bill_to  # type: ignore[arg-type]  # the mistake this is about
+        def answer() -> None: ...
+
+
+def test_a_tag_is_cut_where_polar_would_cut_it(app: App) -> None:
+    """Whatever a caller passes, it must not fill the disk."""
+    assert MAX_TAG_CHARACTERS == MAX_VALUE_CHARACTERS
+    with bill_to("user_42", note="x" * 1_000_000, notes=["y" * 1_000]):
+        app.call()
+
+    (body,) = app.bodies()
+    assert body["metadata"]["note"] == "x" * 500
+    assert body["metadata"]["notes"] == "y" * 500

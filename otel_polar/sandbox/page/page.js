@@ -3,7 +3,7 @@
 const POLL_MS = 1000;
 const SVG = "http://www.w3.org/2000/svg";
 const TOTALS = [
-  ["cost_nanos", "Cost", dollars],
+  ["cost_nanos", "Cost", (nanos) => (nanos === null ? "unknown" : dollars(nanos))],
   ["events", "Events", whole],
   ["input_tokens", "Input tokens", whole],
   ["output_tokens", "Output tokens", whole],
@@ -36,6 +36,10 @@ function dollars(nanos, places = placesFor(nanos)) {
   const usd = Math.abs(nanos) / 1e9;
   const text = usd.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
   return `${nanos < 0 ? "\u2212" : ""}$${text}`;
+}
+
+function costOf(source, places) {
+  return source.cost_nanos === null ? "unknown cost" : dollars(source.cost_nanos, places);
 }
 
 function byId(id) {
@@ -109,7 +113,7 @@ function showModels(models) {
       const line = element("p");
       line.append(
         element("span", "name", one.model),
-        element("span", "amount", `${whole(one.total_tokens)} tokens \u00b7 ${dollars(one.cost_nanos)}`),
+        element("span", "amount", `${whole(one.total_tokens)} tokens \u00b7 ${costOf(one)}`),
       );
       const chart = shape("svg", { viewBox: "0 0 100 1", preserveAspectRatio: "none", "aria-hidden": "true" });
       chart.append(shape("rect", { width: (100 * one.total_tokens) / most, height: 1 }));
@@ -212,7 +216,7 @@ function show(overview) {
   showMinutes(overview.minutes);
   showModels(overview.models);
   showCustomers(overview.customers);
-  setText(byId("announcement"), empty ? "No events yet" : `${whole(totals.events)} events, ${dollars(totals.cost_nanos)}`);
+  setText(byId("announcement"), empty ? "No events yet" : `${whole(totals.events)} events, ${costOf(totals)}`);
 }
 
 function setConnection(state, text) {
