@@ -1,7 +1,7 @@
 """A web service that bills each user for the LLM calls made for them: session → ``bill_to`` → call.
 
-Needs ``pip install 'otel-polar[openai]' fastapi itsdangerous uvicorn``, and POLAR_ACCESS_TOKEN, OPENAI_API_KEY and
-SESSION_SECRET in the environment. Run with ``uvicorn fastapi_app:app``, then::
+Needs ``pip install '.[openai]' fastapi itsdangerous python-multipart uvicorn`` in a clone, and
+POLAR_ACCESS_TOKEN, OPENAI_API_KEY and SESSION_SECRET in the environment. Run with ``uvicorn fastapi_app:app``, then::
 
     curl -c jar -X POST localhost:8000/login/user_42
     curl -b jar -X POST localhost:8000/chat -d question='What is a usage event?'

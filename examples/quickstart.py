@@ -1,6 +1,6 @@
 """The lines to copy: every OpenAI call inside ``bill_to`` becomes one usage event on Polar.
 
-Needs ``pip install 'otel-polar[openai]'``, and POLAR_ACCESS_TOKEN and OPENAI_API_KEY in the environment. Without
+Needs ``pip install '.[openai]'`` in a clone, and POLAR_ACCESS_TOKEN and OPENAI_API_KEY in the environment. Without
 accounts, run ``otel-polar sandbox`` and set POLAR_BASE_URL to the address it prints. Prints the model's answer.
 """
 

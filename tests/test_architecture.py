@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unmeasured import unmeasured_environment
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otel_polar"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -124,7 +126,9 @@ def test_billing_is_pure(path: Path) -> None:
 def test_importing_the_package_needs_no_extra_and_nothing_slow() -> None:
     """An application imports it at its start, on a machine that has only the core dependencies."""
     code = "import otel_polar, sys; print(*sys.modules)"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", code], env=unmeasured_environment(), capture_output=True, text=True, check=True
+    ).stdout
     roots = {name.split(".")[0] for name in output.split()}
 
     extras = {"openai", "typer", "rich", "starlette", "uvicorn", "confluent_kafka", "grpc"}

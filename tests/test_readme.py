@@ -99,3 +99,27 @@ def test_the_default_identity_keys_are_named() -> None:
     for key in keys.all:
         assert f"`{key}`" in README, key
     assert a_call().customer == Customer(external_customer_id="user_42")
+
+
+def test_the_set_up_is_the_example() -> None:
+    """The example is run by a test."""
+    example = (ROOT / "examples" / "set_up_polar.py").read_text()
+
+    assert any(block in example for block in fenced("python") if block.startswith("with Polar("))
+
+
+def test_the_functions_shown_are_accepted_and_bill() -> None:
+    """A signature that is shown wrongly holds every call back."""
+    (block,) = (block for block in fenced("python") if "def with_credits" in block)
+    shown: dict[str, Any] = {}
+    exec(block, shown)  # noqa: S102 - our own README
+
+    event = build_event(
+        a_call(),
+        None,
+        now=2e9,
+        event_name=shown["name_by_operation"],
+        map_metadata=shown["with_credits"],
+    )
+
+    assert (event.name, event.metadata["credits"]) == ("llm_usage", 110 // 100 + 1)

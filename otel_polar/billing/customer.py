@@ -11,7 +11,6 @@ to a less explicit source could bill somebody else, and cutting an id short can 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_ID_CHARACTERS: Final = 200
 _UUID_VERSION: Final = 4
-_UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # What a missing id looks like once a sender has written it as text, such as the W3CBaggagePropagator does with None.
 _WRITTEN_NOTHING: Final = frozenset({"None", "null", "undefined"})
 
@@ -108,12 +106,16 @@ def check_internal_id(value: object) -> str:
         InvalidIdError: if it is not; Polar would refuse the whole batch the event is in.
     """
     text = check_id(value)
-    # The pattern first: uuid.UUID also reads what is not quite a UUID as another one.
-    if not _UUID_PATTERN.fullmatch(text) or UUID(text).version != _UUID_VERSION:
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        parsed = None
+    # Compared as written: uuid.UUID also reads what is not quite a UUID as another one.
+    if parsed is None or str(parsed) != text.lower() or parsed.version != _UUID_VERSION:
         raise InvalidIdError(
             "Polar's own ids of customers and members are UUIDs of version 4; pass your own id as the external one",
         )
-    return text.lower()
+    return str(parsed)
 
 
 def check_baggage_id(value: object) -> str:

@@ -11,7 +11,6 @@ the real external one, and win in the next service.
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import baggage, context
@@ -150,7 +149,7 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
             identity = Identity(told=self._customer(), told_tags=self._tags)
         else:
             told = outer.told if self._member_id is None else self._with_member(outer.told)
-            identity = replace(outer, told=told, told_tags={**outer.told_tags, **self._tags})
+            identity = outer._replace(told=told, told_tags={**outer.told_tags, **self._tags})
             if isinstance(told, Unattributed):
                 current = _without_members(current, _identity_keys())
         current = _with_identity(current, identity.told)

@@ -22,8 +22,7 @@ handed on, and what was handed on is believed.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import context
 
@@ -35,15 +34,17 @@ MAX_LEFT: Final = 256
 """Of the blocks that were left, the last so many are remembered in each task."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Neither is a dataclass, for the sake of `import otel_polar`.
 class Block:
     """One entering of a ``with`` statement. ``owner`` tells whose it is."""
 
-    owner: object
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
 
 
-@dataclass(frozen=True, slots=True)
-class _Entered:
+class _Entered(NamedTuple):
     block: Block
     before: Context
     inside: Context
@@ -77,7 +78,7 @@ def leave(owner: object) -> None:
     else:
         # Out of turn, as when a generator is closed inside a block that was entered after it had begun. The inner block
         # stays as it is, and goes back to what was before both.
-        blocks[mine] = replace(blocks[mine], before=entered.before)
+        blocks[mine] = blocks[mine]._replace(before=entered.before)
     _entered.set(tuple(blocks))
 
 

@@ -6,8 +6,8 @@ own attributes, baggage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import baggage, context
 
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from otel_polar.billing.span import Attributes, SpanRecord
 
 IDENTITY_KEY: Final = context.create_key("otel-polar-identity")
+_NO_TAGS: Final[Mapping[str, TagValue]] = MappingProxyType({})
 MAX_TAG_BITS: Final = 63
 MAX_TAG_CHARACTERS: Final = 500
 """What Polar takes of a text; more than that must not fill the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+# Not a dataclass, for the sake of `import otel_polar`.
+class Identity(NamedTuple):
     """What is known about who pays, at one moment.
 
     ``told`` comes from ``bill_to``, ``carried`` from baggage. ``None`` is no word at all; ``Unattributed`` is a word
@@ -44,8 +45,8 @@ class Identity:
 
     told: Customer | Unattributed | None = None
     carried: Customer | Unattributed | None = None
-    told_tags: Mapping[str, TagValue] = field(default_factory=dict)
-    carried_tags: Mapping[str, TagValue] = field(default_factory=dict)
+    told_tags: Mapping[str, TagValue] = _NO_TAGS
+    carried_tags: Mapping[str, TagValue] = _NO_TAGS
 
 
 NO_IDENTITY: Final = Identity()
@@ -70,7 +71,7 @@ def identity_in(current: Context, keys: CustomerKeys, tag_keys: tuple[str, ...])
     carried_tags = build_tags({key: members[key] for key in tag_keys if key in members})
     if carried is None and not carried_tags and told is NO_IDENTITY:
         return None
-    return replace(told, carried=carried, carried_tags=carried_tags)
+    return told._replace(carried=carried, carried_tags=carried_tags)
 
 
 def who_pays(identity: Identity, span: SpanRecord, keys: CustomerKeys) -> Customer | Unattributed:

@@ -11,7 +11,7 @@ limits (opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be ano
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
 from opentelemetry.sdk.trace import SpanProcessor
 
@@ -20,7 +20,7 @@ from otel_polar.billing.span import attributes_of, read_span
 from otel_polar.capture.attribution import use_baggage_keys
 from otel_polar.capture.blocks import current_context, mend_current_context
 from otel_polar.capture.identity import NO_IDENTITY, Identity, identity_in, tags_of, who_pays
-from otel_polar.delivery.notices import logger
+from otel_polar.delivery.notices import describe, logger
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -35,12 +35,10 @@ MAX_OPEN_SPANS: Final = 100_000
 """Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""
 
 
-class _Started(NamedTuple):
-    """What a span started with. The context is kept so that its id() is not used again while it is a key."""
-
-    span_context: SpanContext
-    identity: Identity
-    attributes: Attributes
+# What a span started with: its context, which is kept so that its id() is not used again while it is a key, who pays,
+# and attributes that may be pushed out. A plain tuple, because one is made and dropped for every span in a bill_to.
+_Started: TypeAlias = "tuple[SpanContext, Identity, Attributes]"
+_NO_ATTRIBUTES: Final[Attributes] = {}
 
 
 class PolarSpanProcessor(SpanProcessor):
@@ -92,29 +90,27 @@ class PolarSpanProcessor(SpanProcessor):
             context = current_context() if parent_context is None else parent_context
             identity = identity_in(context, self._keys, self._tag_keys)
             attributes = attributes_of(span)
-            kept = {key: attributes[key] for key in self._kept_keys.intersection(attributes)}
-            if identity is not None or kept:
-                self._remember(_Started(span.get_span_context(), identity or NO_IDENTITY, kept))
+            keys = self._kept_keys.intersection(attributes)
+            if identity is not None or keys:
+                kept = {key: attributes[key] for key in keys} if keys else _NO_ATTRIBUTES
+                self._remember((span.get_span_context(), identity or NO_IDENTITY, kept))
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Record the span if it is a model call; it is on disk when this returns."""
-        if self._pipeline is None:
-            return
+        started = None
         try:
             # These lines run for every span of the application, in a sixth of a microsecond: hence the SDK's private
             # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out.
             started = self._started.pop(id(span._context), None)  # noqa: SLF001 - see above
-            try:
-                bounded = span._attributes  # noqa: SLF001 - see above
-                attributes, dropped = bounded._dict, bounded.dropped  # type: ignore[union-attr]  # noqa: SLF001 - see above
-            except AttributeError:
-                attributes, dropped = attributes_of(span), 1
-            if "gen_ai.operation.name" in attributes or "gen_ai.system" in attributes or dropped:
-                self._look_at(span, started, self._pipeline)
-        except Exception as error:  # noqa: BLE001 - the application must not notice
-            self._say(error)
+            bounded = span._attributes  # noqa: SLF001 - see above
+            attributes = bounded._dict  # type: ignore[union-attr]  # noqa: SLF001 - see above
+            if "gen_ai.operation.name" not in attributes and "gen_ai.system" not in attributes and not bounded.dropped:  # type: ignore[union-attr]
+                return
+        except Exception:  # noqa: BLE001, S110 - spans of another make are looked at by their public names
+            pass
+        self._look_at(span, started)
 
     def shutdown(self) -> None:
         """Send what can be sent within ``shutdown_timeout_s``; the rest stays on disk."""
@@ -130,26 +126,30 @@ class PolarSpanProcessor(SpanProcessor):
     def _remember(self, started: _Started) -> None:
         if len(self._started) >= MAX_OPEN_SPANS:
             self._started.pop(next(iter(self._started)), None)
-        self._started[id(started.span_context)] = started
+        self._started[id(started[0])] = started
 
-    def _look_at(self, span: ReadableSpan, started: _Started | None, pipeline: Pipeline) -> None:
-        record = read_span(span, {} if started is None else started.attributes)
-        if MODEL_CALL_MARKERS.isdisjoint(record.attributes):
+    def _look_at(self, span: ReadableSpan, started: _Started | None) -> None:
+        if self._pipeline is None:
             return
-        identity = NO_IDENTITY if started is None else started.identity
-        mend_current_context()
-        pipeline.take(
-            record,
-            who_pays(identity, record, self._keys),
-            tags_of(identity, record.attributes, self._tag_keys),
-        )
+        try:
+            _, identity, start_attributes = started or (None, NO_IDENTITY, _NO_ATTRIBUTES)
+            record = read_span(span, start_attributes)
+            if MODEL_CALL_MARKERS.isdisjoint(record.attributes):
+                return
+            mend_current_context()
+            self._pipeline.take(
+                record,
+                who_pays(identity, record, self._keys),
+                tags_of(identity, record.attributes, self._tag_keys),
+            )
+        except Exception as error:  # noqa: BLE001 - the application must not notice
+            self._say(error)
 
     def _say(self, error: Exception) -> None:
         if self._pipeline is not None:
             self._pipeline.counts["failed"] += 1
             self._pipeline.notices.error(
                 f"processor:{type(error).__name__}",
-                "a span could not be looked at (%s: %s); the application is not affected",
-                type(error).__name__,
-                error,
+                "a span could not be looked at (%s); the application is not affected",
+                describe(error),
             )

@@ -16,5 +16,5 @@ def main() -> None:
     try:
         from otel_polar.cli.app import app  # noqa: PLC0415 - the libraries may be missing
     except ModuleNotFoundError as error:
-        sys.exit(f"otel-polar: the command needs {error.name!r}; install it with: pip install 'otel-polar[cli]'")
+        sys.exit(f"otel-polar needs {error.name!r}: pip install 'otel-polar[cli]', or '.[cli]' in a clone")
     app()

@@ -17,7 +17,9 @@ def needs_extra(*extras: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        wanted = ",".join(extras)
         typer.echo(
-            f"{error.name!r} is missing; install it with: pip install 'otel-polar[{','.join(extras)}]'", err=True
+            f"{error.name!r} is missing: pip install 'otel-polar[{wanted}]', or '.[{wanted}]' in a clone",
+            err=True,
         )
         raise typer.Exit(1) from error

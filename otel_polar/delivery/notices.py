@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from pathlib import Path
 from typing import Final
 
@@ -70,5 +69,8 @@ def place_of(error: BaseException) -> str:
     """Where an error was raised; empty if it never was."""
     if error.__traceback__ is None:
         return ""
+    # Imported here for the sake of `import otel_polar`.
+    import traceback  # noqa: PLC0415 - see above
+
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {place.name}, {Path(place.filename).name}:{place.lineno}"
