@@ -11,6 +11,7 @@ a ``with`` on the lock itself, which CPython does not interrupt half way: a hand
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
@@ -52,6 +53,7 @@ class Database:
             OutboxError: if the file cannot be opened or was written by a newer version.
         """
         self.path = path
+        self._pid = os.getpid()
         self.lock = threading.RLock()
         """Held whenever the connection is in use. Whoever forks takes it first."""
         self._is_busy = False
@@ -142,6 +144,12 @@ class Database:
                 self._connection.close()
             except sqlite3.Error as error:
                 raise self._error(error) from error
+
+    def __del__(self) -> None:
+        """Close what nobody closed, as after the last calls of a process; but only in the process that opened it."""
+        if os.getpid() == self._pid:
+            with suppress(Exception):
+                self._connection.close()
 
     def _catch_up(self) -> None:
         while self._put_aside and not self._connection.in_transaction:
