@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -16,10 +17,11 @@ from otel_polar.delivery.outbox import Outbox, State
 from otel_polar.delivery.polar import Accepted, Failed
 from otel_polar.delivery.sender import Budget, Sender
 from otel_polar.delivery.step import IDLE_S, NO_REST, Delivery
+from otel_polar.errors import OutboxDamagedError
 from tests.delivery.support import NOON, Clock, FarEnd, a_record, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from otel_polar.billing.call import ModelCall
@@ -56,10 +58,12 @@ def a_delivery(
     far_end: FarEnd,
     *,
     price: Any = one_dollar,
+    on_damaged: Callable[[Outbox], None] = lambda _: None,
     **options: Any,
 ) -> Delivery:
     notices = Notices()
     return Delivery(
+        on_damaged=on_damaged,
         outboxes=lambda: [outbox],
         settings=settings(**options),
         make_resolver=lambda: price,
@@ -280,3 +284,37 @@ def test_an_outbox_that_fails_does_not_stop_the_other(
     assert len(far_end.batches) == 1
     assert [r.levelname for r in caplog.records] == ["ERROR"]
     memory.close()
+
+
+def test_calls_that_nobody_was_billed_for_are_not_forgotten_in_silence(
+    outbox: Outbox,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is money given up: whoever reads the log can still raise the retention."""
+    delivery = a_delivery(outbox, clock, AllAccepted(), retention_days=1)
+    outbox.record(a_record(1), NOON)
+    outbox.record(a_record(2, customer=Unattributed("nobody")), NOON)
+    while not delivery.step(NO_REST).is_done:
+        pass
+    assert outbox.counts() == {State.SENT: 1, State.UNATTRIBUTED: 1}
+
+    clock.now = NOON + 2 * 86_400.0
+    for _ in range(3):
+        delivery.step(NO_REST)
+
+    assert outbox.counts() == {}
+    (line,) = (record.getMessage() for record in caplog.records if "forgotten" in record.getMessage())
+    assert "1 now" in line
+    assert "OTEL_POLAR_RETENTION_DAYS, 1" in line
+
+
+def test_a_damaged_outbox_is_handed_over_to_be_replaced(outbox: Outbox, clock: Clock) -> None:
+    """Waiting does not mend a file."""
+    handed_over: list[Outbox] = []
+    delivery = a_delivery(outbox, clock, AllAccepted(), on_damaged=handed_over.append)
+
+    with patch.object(Outbox, "recorded", side_effect=OutboxDamagedError("malformed")):
+        delivery.step(NO_REST)
+
+    assert handed_over == [outbox]

@@ -270,3 +270,69 @@ def test_a_call_that_neither_disk_nor_memory_takes_is_counted(
     assert storage._counts["lost"] == 1
     assert "MODEL CALLS ARE LOST" in caplog.text
     assert "1 were lost" in caplog.text
+
+
+def test_an_orphan_is_left_for_later_while_our_own_file_cannot_be_written(
+    directory: OutboxDirectory,
+    make_storage: MakeStorage,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is copied nowhere must not be removed."""
+    storage = make_storage(directory)
+    storage.open()
+    (file,) = storage.outboxes
+    path = an_orphan(directory, "00000000", 3)
+    file.database.write("ALTER TABLE intake RENAME TO full", ())
+
+    storage.tend()
+    assert path.exists()
+    assert "cannot be looked after" in caplog.text
+
+    file.database.write("ALTER TABLE full RENAME TO intake", ())
+    storage.tend()
+    assert storage.waiting_on_disk() == 3
+    assert not path.exists()
+
+
+def test_our_own_file_is_replaced_when_it_turns_out_damaged_while_tending(
+    directory: OutboxDirectory,
+    make_storage: MakeStorage,
+) -> None:
+    """Held calls are looked for at the start, before anything is sent."""
+    path = an_orphan(directory, "00000000", 0)
+    outbox = Outbox(path)
+    ready(outbox, range(200))
+    outbox.database.write("UPDATE events SET state = ?", (State.UNPRICED.value,))
+    outbox.close()
+    damage_last_page(path)
+    storage = make_storage(directory)
+    storage.open()
+
+    storage.tend()
+
+    assert not path.exists()
+    assert len(list(directory.path.glob("damaged-*.db"))) == 1
+    (file,) = storage.outboxes
+    assert 0 < sum(file.counts().values()) < 200
+
+
+def test_a_damaged_file_that_cannot_be_replaced_stays(
+    directory: OutboxDirectory,
+    make_storage: MakeStorage,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A disk that breaks often takes no new file either."""
+    path = an_orphan(directory, "00000000", 3)
+    storage = make_storage(directory)
+    storage.open()
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(directory, "create", full)
+    storage.replace(storage.outboxes[0])
+
+    assert path.exists()
+    assert storage.waiting_on_disk() == 3
+    assert "cannot be replaced" in caplog.text
