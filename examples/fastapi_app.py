@@ -8,6 +8,9 @@ POLAR_ACCESS_TOKEN, OPENAI_API_KEY and SESSION_SECRET in the environment. Run wi
     curl -b jar -X POST localhost:8000/stream -d question='And once more, slowly'
 
 The user comes from the service's own session, after it was authenticated, and never from a header the caller chooses.
+
+For a stream, opentelemetry-instrumentation-openai-v2 logs "Failed to detach context", because it begins in one task and
+ends in another. Billing does not depend on it.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The lines to copy: every OpenAI call inside ``bill_to`` becomes one usage event on Polar.
 
 Needs ``pip install '.[openai]'`` in a clone, and POLAR_ACCESS_TOKEN and OPENAI_API_KEY in the environment. Without
-accounts, run ``otel-polar sandbox`` and set POLAR_BASE_URL to the address it prints. Prints the model's answer.
+accounts, give it the local servers of "Develop and test without an account" in the README. Prints the model's answer.
 """
 
 from openai import OpenAI

@@ -136,7 +136,7 @@ class Settings:
         "hold",
         variable="OTEL_POLAR_ON_UNATTRIBUTED",
         unit="`hold` or `drop`",
-        about="A call with nobody to bill is kept until a person decides, or counted and forgotten.",
+        about="A call with nobody to bill is kept for `retention_days`, or counted and forgotten.",
         convert=converters.one_of("hold", "drop"),
     )
     on_unpriced: Literal["hold", "send"] = _setting(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from otel_polar import Settings
 from otel_polar.billing.call import BILLABLE_OPERATIONS, read_call
@@ -18,6 +22,7 @@ from otel_polar.billing.pricing import Cost
 from otel_polar.billing.span import SpanRecord
 from otel_polar.delivery.outbox import State
 from tests.delivery.support import START_UNIX_NANO, a_call
+from tests.unmeasured import unmeasured_environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -123,3 +128,23 @@ def test_the_functions_shown_are_accepted_and_bill() -> None:
     )
 
     assert (event.name, event.metadata["credits"]) == ("llm_usage", 110 // 100 + 1)
+
+
+@pytest.mark.slow
+def test_the_test_shown_passes(tmp_path: Path) -> None:
+    """It is the first thing a careful user copies."""
+    (block,) = (block for block in fenced("python") if "def test_my_app" in block)
+    (tmp_path / "test_my_app.py").write_text(block)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=unmeasured_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "1 passed" in done.stdout, done.stdout

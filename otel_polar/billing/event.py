@@ -239,9 +239,12 @@ def _mapped(call: ModelCall, metadata: Metadata, map_metadata: MapMetadata) -> M
     # A copy is offered, so that a function which changes its argument changes nothing of ours.
     offered = {key: dict(value) if isinstance(value, Mapping) else value for key, value in metadata.items()}
     try:
-        mapped: dict[Any, object] = dict(map_metadata(call, offered))
+        answer: object = map_metadata(call, offered)
+        mapped: dict[Any, object] | None = dict(answer) if isinstance(answer, Mapping) else None
     except BaseException as error:
         raise UserFunctionError(f"map_metadata raised {type(error).__name__}") from error
+    if mapped is None:
+        raise UserFunctionError(f"map_metadata must answer a mapping, not what is of type {type(answer).__name__}")
     for key, value in mapped.items():
         if key not in _STRUCTURED_KEYS:
             _check_mapped(key, value)

@@ -177,4 +177,4 @@ def _why_no_tokens(span: SpanRecord) -> str:
         return "no token counts: the call failed"
     if span.attributes.get(semconv.REQUEST_STREAM) is True:
         return "no token counts: streamed without asking for usage (stream_options include_usage), or closed early"
-    return "no token counts: a stream without stream_options include_usage, or an answer without usage"
+    return "no token counts: a stream without stream_options include_usage or closed early, or an answer without usage"

@@ -102,10 +102,7 @@ _MAX_REASON_CHARACTERS: Final = 300
 
 _HELD_NOTICE: Final = {
     State.UNMETERED: "a model call is held as unmetered, and so will others be: %s",
-    State.UNATTRIBUTED: (
-        "a model call is held as unattributed, and so will others be: %s."
-        " Name the customer with bill_to(...) around the call, or by a span attribute or baggage"
-    ),
+    State.UNATTRIBUTED: "a model call is held as unattributed, and so will others be: %s",
     State.UNPRICED: (
         "a model call is held as unpriced, and so will others be: %s."
         " It is tried again at every start; OTEL_POLAR_ON_UNPRICED=send sends such calls without cost"

@@ -37,7 +37,7 @@ _SCHEMA: Final = (
         body TEXT,
         settled_at REAL);
     CREATE INDEX ready ON events (due_at) WHERE state = 'ready';
-    CREATE INDEX retried ON events (seq) WHERE state IN ('held: unpriced', 'held: unbuildable')""",
+    CREATE INDEX held ON events (state, seq) WHERE state NOT IN ('ready', 'sent')""",
 )
 
 INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
@@ -49,6 +49,10 @@ INSERT_EVENT: Final = """
     ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body
     WHERE events.state LIKE 'held:%' AND excluded.state = 'ready'"""
+# The condition is written as in the partial index, or SQLite would go through the whole ledger.
+_COUNT_HELD: Final = "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent') GROUP BY state"
+_RETRIED_AT_START: Final = """
+    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
 _FORGOTTEN_UNSENT: Final = "('rejected', 'held: unattributed', 'held: unmetered')"
 
 MAX_WAIT_S: Final = 3_600.0
@@ -214,9 +218,7 @@ class Outbox:
 
         How many, at most *limit*: in portions, because a caller's thread may be waiting for the lock.
         """
-        # Written as in the partial index, or SQLite would go through the whole ledger.
-        query = "SELECT seq FROM events WHERE state IN ('held: unpriced', 'held: unbuildable') ORDER BY seq LIMIT ?"
-        seqs = self.database.read(query, (limit,))
+        seqs = self.database.read(_RETRIED_AT_START, (State.UNPRICED.value, State.UNBUILDABLE.value, limit))
         with self.database.transaction() as transaction:
             transaction.run_many(
                 "INSERT INTO intake (recorded_at, call) SELECT recorded_at, call FROM events WHERE seq = ?",
@@ -229,6 +231,11 @@ class Outbox:
         """How many calls are still to be sent: recorded or ready."""
         query = "SELECT (SELECT count(*) FROM intake) + (SELECT count(*) FROM events WHERE state = 'ready')"
         return int(self.database.read(query)[0][0])
+
+    def held_counts(self) -> dict[State, int]:
+        """How many calls are in each state that a person should look at; states with none are left out."""
+        rows = self.database.read(_COUNT_HELD)
+        return {State(state): count for state, count in rows}
 
     def counts(self) -> dict[State, int]:
         """How many calls are in each state; states with none are left out."""

@@ -94,12 +94,12 @@ class Pipeline:
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send everything now, for at most *timeout_s* seconds; whether nothing is left."""
-        return self._worker.drain(timeout_s) or self._say_what_waits()
+        return self._worker.drain(timeout_s) or self._say_what_waits("this process goes on sending them")
 
     def shutdown(self) -> None:
         """Send what can be sent within ``shutdown_timeout_s``. Calls that end later are still recorded."""
         if not self._worker.stop(self._settings.shutdown_timeout_s):
-            self._say_what_waits()
+            self._say_what_waits("the next process with this outbox directory sends them")
 
     def _begin(self) -> None:
         self._importing = threading.Lock()
@@ -133,18 +133,15 @@ class Pipeline:
             budget=Budget(self._settings.budget_per_minute),
             notices=self.notices,
             jitter=random.random,
+            place=f"Polar at {client.address}",
             close=client.close,
         )
 
-    def _say_what_waits(self) -> bool:
+    def _say_what_waits(self, what_then: str) -> bool:
         on_disk = self._storage.waiting_on_disk()
         in_memory = self._storage.waiting_in_memory()
         if on_disk:
-            logger.warning(
-                "%d calls wait on disk; this process sends them as soon as Polar takes them, or the next one with this"
-                " outbox directory",
-                on_disk,
-            )
+            logger.warning("%d calls wait on disk; %s", on_disk, what_then)
         if in_memory:
             logger.error("%d calls wait in memory only, and are lost if the process ends now", in_memory)
         return not on_disk and not in_memory

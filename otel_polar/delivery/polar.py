@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from polar.base import SyncClientBase, resolve_base_url
 from polar.v2026_10.client import SERVERS, Polar
@@ -106,8 +107,11 @@ class PolarClient:
     """Polar's ingest endpoint, for one thread of one process. Made anew after a fork: sockets must not be shared."""
 
     def __init__(self, settings: Settings) -> None:
+        base_url = resolve_base_url(SERVERS, settings.server, settings.base_url)
+        self.address = urlsplit(base_url)._replace(netloc=urlsplit(base_url).netloc.rpartition("@")[2]).geturl()
+        """Where requests go, without a password that may be in it."""
         self._client = _RememberingClient(
-            resolve_base_url(SERVERS, settings.server, settings.base_url),
+            base_url,
             Polar.version,
             settings.access_token or "",
             settings.request_timeout_s,

@@ -88,6 +88,7 @@ class Sender:
         budget: Budget,
         notices: Notices,
         jitter: Callable[[], float],
+        place: str = "Polar",
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self._ingest = ingest
@@ -96,6 +97,7 @@ class Sender:
         self._budget = budget
         self._notices = notices
         self._jitter = jitter
+        self._place = place
         self._not_before = 0.0
         self._rate_limited_until = 0.0
         self._failures = 0
@@ -201,7 +203,9 @@ class Sender:
         self._not_before = monotonic + backoff_s * (0.5 + self._jitter() / 2)
         self._notices.warn(
             "failed",
-            "Polar cannot be reached (%s); %d events wait and are sent when it can",
+            "%s cannot be reached (%s); %d events wait and are sent when it can. If it never could, check POLAR_SERVER"
+            " and POLAR_BASE_URL",
+            self._place,
             outcome.reason,
             outbox.waiting(),
         )

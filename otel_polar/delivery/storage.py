@@ -80,8 +80,7 @@ class Storage:
             if self._memory is not None and (moved := move_outbox(self._memory, own.outbox)):
                 self._notices.over("disk", "the outbox can be written again; %d calls moved to it from memory", moved)
             if not self._is_looked_through:
-                while own.outbox.reconsider(limit=RECONSIDER_PORTION):
-                    time.sleep(GIVE_WAY_S)
+                self._reconsider(own.outbox)
                 self._say_what_waits_elsewhere(directory)
                 self._is_looked_through = True
             for orphan in directory.orphans():
@@ -169,6 +168,18 @@ class Storage:
             self._notices.error("lost", "MODEL CALLS ARE LOST: neither disk nor memory takes them (%s)", error)
         else:
             self._notices.over("lost", "calls are kept again, in memory; %d were lost", self._counts["lost"])
+
+    def _reconsider(self, outbox: Outbox) -> None:
+        """Try held calls again where a start may have mended the cause, and say how many are held."""
+        released = 0
+        while portion := outbox.reconsider(limit=RECONSIDER_PORTION):
+            released += portion
+            time.sleep(GIVE_WAY_S)
+        if released:
+            self._notices.warn("released", "%d calls held as unpriced or unbuildable are tried again", released)
+        if held := outbox.held_counts():
+            counts = ", ".join(f"{count} {state.removeprefix('held: ')}" for state, count in held.items())
+            self._notices.warn("held", "calls that are held or rejected since earlier: %s", counts)
 
     def _adopt(self, orphan: OwnedOutbox, own: OwnedOutbox) -> None:
         """Copy one file without an owner into our own. One that cannot be read does not stop the others."""

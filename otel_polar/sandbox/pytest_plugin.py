@@ -31,7 +31,7 @@ def polar_sandbox() -> Iterator[SandboxServer]:
         from otel_polar.sandbox.server import SandboxServer  # noqa: PLC0415 - see the module's docstring
     except ModuleNotFoundError as error:
         pytest.fail(
-            f"The fixture polar_sandbox needs {error.name!r}. Install it with: pip install 'otel-polar[serve]'",
+            f"polar_sandbox needs {error.name!r}: pip install 'otel-polar[serve]', or '.[serve]' in a clone",
             pytrace=False,
         )
     with SandboxServer() as server:

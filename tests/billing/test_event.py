@@ -559,9 +559,13 @@ def breaking(call: ModelCall, metadata: Metadata) -> Metadata:
     ("function", "message", "reason"),
     [
         (breaking, "map_metadata raised RuntimeError", "it failed"),
-        (lambda _call, _metadata: None, "map_metadata raised TypeError", "a forgotten return"),
-        (lambda _call, _metadata: 7, "map_metadata raised TypeError", "no metadata"),
-        (lambda _call, _metadata: "text", "map_metadata raised ValueError", "no metadata either"),
+        (
+            lambda _call, _metadata: None,
+            "map_metadata must answer a mapping, not what is of type NoneType",
+            "forgotten",
+        ),
+        (lambda _call, _metadata: 7, "map_metadata must answer a mapping, not what is of type int", "no metadata"),
+        (lambda _call, _metadata: [("a", 1)], "map_metadata must answer a mapping, not what is of type list", "pairs"),
         (lambda _call, metadata: metadata["nope"], "map_metadata raised KeyError", "a key that is not there"),
     ],
 )

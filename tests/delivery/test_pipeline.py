@@ -138,7 +138,7 @@ def test_a_shutdown_does_not_wait_for_a_polar_that_is_down(
     pipeline.shutdown()
 
     assert time.monotonic() - began < 30
-    assert "Polar cannot be reached" in caplog.text
+    assert "Polar at http://127.0.0.1:9 cannot be reached" in caplog.text
     assert "1 calls wait on disk" in caplog.text
 
 

@@ -238,6 +238,7 @@ def test_what_waits_for_another_server_or_token_is_said_with_what_to_do(
 def test_calls_held_for_a_price_are_decided_again_at_a_start(
     directory: OutboxDirectory,
     make_storage: MakeStorage,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A new release brings new prices."""
     storage = make_storage(directory)
@@ -249,6 +250,25 @@ def test_calls_held_for_a_price_are_decided_again_at_a_start(
     storage.tend()
 
     assert outbox.counts() == {State.RECORDED: 1}
+    assert "1 calls held as unpriced or unbuildable are tried again" in caplog.text
+
+
+def test_what_is_held_is_counted_at_a_start(
+    directory: OutboxDirectory,
+    make_storage: MakeStorage,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It was said once when it happened, which may be a month ago."""
+    storage = make_storage(directory)
+    storage.open()
+    (outbox,) = storage.outboxes
+    ready(outbox, range(5))
+    for seq, state in enumerate((State.REJECTED, State.UNMETERED, State.UNMETERED, State.SENT), start=1):
+        outbox.database.write("UPDATE events SET state = ? WHERE seq = ?", (state.value, seq))
+
+    storage.tend()
+
+    assert "held or rejected since earlier: 2 unmetered, 1 rejected" in caplog.text
 
 
 def test_a_call_that_neither_disk_nor_memory_takes_is_counted(
