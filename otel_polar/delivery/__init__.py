@@ -2,11 +2,18 @@
 
 ::
 
-    pipeline.py   record → wake → deliver; fork, force_flush, shutdown
-    worker.py     one step of delivery, and the thread that repeats it
-    outbox.py     the durable queue and ledger: one SQLite file, one connection, one lock
-    files.py      which process owns which outbox file; adopting those whose owner is gone
-    record.py     a ModelCall as the JSON that lies in the outbox, and back
+    pipeline.py   record → wake → deliver; force_flush, shutdown, and a fresh start in a forked child
+    forks.py      asks before a fork, and tells after it
+    worker.py     the thread that repeats the steps of delivery
+    step.py       one step: decide what has rested, send one batch, say how long there is nothing to do
+    decide.py     a recorded call becomes an event with a frozen body, or is held for a reason
+    sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
+    storage.py    where this process's calls lie: its file, and the memory that stands in for it
+    files.py      which process owns which outbox file
+    transfer.py   what one outbox holds, carried over to another
+    outbox.py     the durable queue and ledger
+    database.py   one SQLite connection under one lock
+    record.py     a ModelCall as the JSON that lies in the outbox, and back
     notices.py    say what is wrong once, and once again when it is over
 """
