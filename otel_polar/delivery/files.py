@@ -57,8 +57,10 @@ class OwnedOutbox:
         self.outbox.close()
         for side_file in _SIDE_FILES:
             self.path.with_name(self.path.name + side_file).unlink(missing_ok=True)
-        # Last, and before the lock is given back: without the file nobody adopts it.
+        # Before the lock is given back: without the file nobody adopts it, and whoever has opened the lock's file
+        # already finds that out when they have the lock.
         self.path.unlink(missing_ok=True)
+        _lock_path(self.path).unlink(missing_ok=True)
         self._lock.release()
 
     def put_aside(self) -> str:
@@ -162,9 +164,13 @@ def directory_name(server: str, base_url: str | None, access_token: str) -> str:
     return f"{place}-{sha256(identity.encode()).hexdigest()[:_FINGERPRINT_DIGITS]}"
 
 
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
 def _try_lock(path: Path) -> BaseFileLock | None:
     # thread_local=False: the delivery thread may release what the application's thread acquired.
-    lock = FileLock(f"{path}.lock", timeout=0, mode=0o600, thread_local=False)
+    lock = FileLock(_lock_path(path), timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
