@@ -30,10 +30,13 @@ _NUMERAL: Final = re.compile(r"[-+0-9.,eE]{0,40}")
 
 INPUT_WITHOUT_CACHE_SCOPES: Final[frozenset[str]] = frozenset(
     {
-        # These scopes set gen_ai.usage.input_tokens to Bedrock's own inputTokens, which leaves cached tokens out,
-        # against the conventions ("SHOULD include all types of input tokens, including cached tokens").
+        # These scopes set gen_ai.usage.input_tokens to the provider's own number, which leaves cached tokens out at
+        # Bedrock and Anthropic, against the conventions ("SHOULD include all types of input tokens, including cached
+        # tokens").
         "opentelemetry.instrumentation.botocore.bedrock-runtime",  # opentelemetry-instrumentation-botocore 0.66b2
         "opentelemetry.instrumentation.genai.bedrock",  # 1.3b0, extractors.py
+        "opentelemetry.instrumentation.bedrock",  # opentelemetry-instrumentation-bedrock 0.62.4 (OpenLLMetry)
+        "openlit.instrumentation.anthropic",  # openlit 1.45.0
     },
 )
 

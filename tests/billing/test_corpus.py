@@ -43,6 +43,7 @@ READ_EXACTLY: Final = (
     "scenario-limits-genai-openai",
     "scenario-limits-tl-openai",
     "scenario-litellm-proxy+client",
+    "scenario-openlit-anthropic",
     "scenario-semantic-kernel-native+genai-openai",
     "scenario-strands-native+genai-openai",
     "scenario-tl-anthropic+native",

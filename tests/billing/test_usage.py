@@ -271,6 +271,8 @@ def test_the_totals_are_those_of_the_conventions() -> None:
     [
         (BOTOCORE, "4 input beside 18131 cached, in a recorded Bedrock call"),
         (GENAI_BEDROCK, "the same number from the official successor"),
+        ("opentelemetry.instrumentation.bedrock", "OpenLLMetry, as recorded"),
+        ("openlit.instrumentation.anthropic", "OpenLIT, 21 beside 2300 cached"),
     ],
 )
 def test_scopes_that_leave_cached_tokens_out_of_the_input_have_them_added(scope: str, reason: str) -> None:
