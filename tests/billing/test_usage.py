@@ -17,6 +17,8 @@ CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
 REASONING = "gen_ai.usage.reasoning.output_tokens"
 BOTOCORE = "opentelemetry.instrumentation.botocore.bedrock-runtime"
 GENAI_BEDROCK = "opentelemetry.instrumentation.genai.bedrock"
+OPENLLMETRY_BEDROCK = "opentelemetry.instrumentation.bedrock"
+OPENLIT_ANTHROPIC = "openlit.instrumentation.anthropic"
 
 
 def read(attributes: dict[str, object], **fields: Any) -> TokenUsage | Unmetered:
@@ -271,12 +273,12 @@ def test_the_totals_are_those_of_the_conventions() -> None:
     [
         (BOTOCORE, "4 input beside 18131 cached, in a recorded Bedrock call"),
         (GENAI_BEDROCK, "the same number from the official successor"),
-        ("opentelemetry.instrumentation.bedrock", "OpenLLMetry, as recorded"),
-        ("openlit.instrumentation.anthropic", "OpenLIT, 21 beside 2300 cached"),
+        (OPENLLMETRY_BEDROCK, "the same number, of Converse and InvokeModel"),
+        (OPENLIT_ANTHROPIC, "21 input beside 2300 cached, in a recorded call"),
     ],
 )
 def test_scopes_that_leave_cached_tokens_out_of_the_input_have_them_added(scope: str, reason: str) -> None:
-    """Bedrock's inputTokens excludes them; taken as included, the call is refused or under-billed."""
+    """Bedrock's and Anthropic's own numbers exclude them; taken as included, the call is refused or under-billed."""
     usage = read({INPUT: 4, OUTPUT: 10, CACHE_READ: 18_000, CACHE_WRITE: 131}, scope_name=scope)
 
     assert usage == tokens(18_135, 10, cache_read=18_000, cache_write=131), reason
@@ -284,7 +286,7 @@ def test_scopes_that_leave_cached_tokens_out_of_the_input_have_them_added(scope:
 
 def test_only_known_scopes_count_cached_tokens_beside_the_input() -> None:
     """A scope that is not in the table follows the conventions; a guess from the numbers would bill twice."""
-    assert {BOTOCORE, GENAI_BEDROCK} == INPUT_WITHOUT_CACHE_SCOPES
+    assert {BOTOCORE, GENAI_BEDROCK, OPENLLMETRY_BEDROCK, OPENLIT_ANTHROPIC} == INPUT_WITHOUT_CACHE_SCOPES
     assert read({INPUT: 1_000, OUTPUT: 1, CACHE_READ: 400}, scope_name=f"{BOTOCORE}.mine") == tokens(
         1_000, 1, cache_read=400
     )
