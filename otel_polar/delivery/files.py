@@ -89,8 +89,10 @@ class OutboxDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             return next(self.orphans(), None) or self.create()
-        except (OSError, NotImplementedError) as error:
-            # A file system without locks is told by filelock as NotImplementedError.
+        except OutboxError:
+            raise
+        except Exception as error:
+            # Of a file system without locks filelock tells in several ways, a warning that may be an error among them.
             raise OutboxError(f"outbox directory {self.path} cannot be used: {error}") from error
 
     def orphans(self) -> Iterator[OwnedOutbox]:

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from otel_polar.delivery.notices import logger
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.transfer import copy_outbox, move_outbox
 from otel_polar.errors import OutboxDamagedError, OutboxError
@@ -38,6 +39,7 @@ class Storage:
         self._is_opening = False
         self._early: list[tuple[str, float]] = []
         self._is_open = False
+        self._is_refusing = False
         self._is_looked_through = False
         self._own: OwnedOutbox | None = None
         # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
@@ -66,8 +68,13 @@ class Storage:
         try:
             own.outbox.record(line, now)
         except OutboxError as error:
+            self._is_refusing = True
             self._notices.error("disk", "%s. Calls are kept in memory, and are lost if the process dies", error)
             self._record_in_memory(line, now)
+        else:
+            if self._is_refusing:
+                self._is_refusing = False
+                self._notices.over("disk", "the outbox can be written again")
 
     def tend(self) -> None:
         """Look after the files: try a failed directory again, empty the memory, adopt files without an owner."""
@@ -78,7 +85,8 @@ class Storage:
             return
         try:
             if self._memory is not None and (moved := move_outbox(self._memory, own.outbox)):
-                self._notices.over("disk", "the outbox can be written again; %d calls moved to it from memory", moved)
+                self._notices.over("disk", "the outbox can be written again")
+                logger.warning("%d calls moved from memory to the outbox", moved)
             if not self._is_looked_through:
                 self._reconsider(own.outbox)
                 self._say_what_waits_elsewhere(directory)

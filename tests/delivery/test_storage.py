@@ -89,6 +89,26 @@ def test_calls_kept_in_memory_while_the_file_refused_them_move_to_it(
     assert (storage.waiting_on_disk(), storage.waiting_in_memory()) == (1, 0)
 
 
+def test_a_disk_that_is_full_again_is_said_again(
+    directory: OutboxDirectory,
+    make_storage: MakeStorage,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The first time was mended; nobody would look a second time without a word."""
+    storage = make_storage(directory)
+    storage.open()
+    file = storage.outboxes[0]
+
+    for number in range(2):
+        file.database.write("ALTER TABLE intake RENAME TO full", ())
+        storage.record(a_record(2 * number), NOON)
+        file.database.write("ALTER TABLE full RENAME TO intake", ())
+        storage.record(a_record(2 * number + 1), NOON)
+
+    assert caplog.text.count("Calls are kept in memory") == 2
+    assert caplog.text.count("can be written again") == 2
+
+
 def test_a_call_that_ends_while_this_thread_opens_the_file_is_recorded_after_it(
     directory: OutboxDirectory,
     make_storage: MakeStorage,
