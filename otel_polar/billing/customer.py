@@ -12,7 +12,7 @@ to a less explicit source could bill somebody else, and cutting an id short can 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Unattributed:
 NOBODY: Final = Unattributed("no customer: not inside bill_to(...), and no customer key in attributes or baggage")
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerKeys:
+# Not a dataclass, for the sake of `import otel_polar`.
+class CustomerKeys(NamedTuple):
     """Under which names ids are looked for, in order; the first name that is present decides."""
 
     internal: tuple[str, ...] = DEFAULT_CUSTOMER_ID_KEYS

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 from typing import Final
 
 logger: Final = logging.getLogger("otel_polar")
@@ -71,6 +70,7 @@ def place_of(error: BaseException) -> str:
         return ""
     # Imported here for the sake of `import otel_polar`.
     import traceback  # noqa: PLC0415 - see above
+    from pathlib import Path  # noqa: PLC0415 - see above
 
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {place.name}, {Path(place.filename).name}:{place.lineno}"
