@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.notices import logger
@@ -37,7 +38,7 @@ class Storage:
         self.opening = threading.RLock()
         """Held while a file is opened. Whoever forks takes it first."""
         self._is_opening = False
-        self._early: list[tuple[str, float]] = []
+        self._early: deque[tuple[str, float]] = deque()
         self._is_open = False
         self._is_refusing = False
         self._is_looked_through = False
@@ -141,9 +142,17 @@ class Storage:
                 work()
             finally:
                 self._is_opening = False
-        while self._early:
-            self.record(*self._early.pop(0))
+        self._record_early()
         return True
+
+    def _record_early(self) -> None:
+        while True:
+            try:
+                line, now = self._early.popleft()
+            except IndexError:
+                # Asking first would not do: another thread may take it in between.
+                return
+            self.record(line, now)
 
     def _open_file(self) -> None:
         if self._own is None and self._directory is not None:
