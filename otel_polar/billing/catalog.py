@@ -137,6 +137,8 @@ def _why_unpriced(
         return "has no price for input of"
     if usage.output_tokens and standard.output_mtok is None:
         return "has no price for output of"
+    if usage.cache_write_1h_tokens and standard.cache_write_1h_mtok is None:
+        return "has no price for cache writes of an hour of"
     # A model that is borrowed from another provider's list is priced there without the tier.
     is_borrowed = not any(model is own for own in provider.models)
     if context is not None and (is_borrowed or vars(standard) == vars(model.get_prices(at, context))):
@@ -150,7 +152,8 @@ def _genai_usage(usage: TokenUsage) -> Usage:
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_tokens": usage.all_cache_write_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "output_reasoning_tokens": usage.reasoning_tokens,
     }
     return Usage(**{name: count for name, count in counts.items() if count})

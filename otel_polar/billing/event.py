@@ -162,7 +162,7 @@ def _default_metadata(call: ModelCall, usage: TokenUsage, cost: Cost | None) -> 
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
         "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_tokens": usage.all_cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         **_cost_metadata(cost),
         **_optional_text("generation_id", call.response_id),

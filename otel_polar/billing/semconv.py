@@ -44,6 +44,9 @@ CACHE_WRITE_TOKENS: Final[Names] = (
     "gen_ai.usage.cache_write_input_tokens",  # Strands
     "gen_ai.usage.cache_creation_input_tokens",  # OpenLLMetry
 )
+CACHE_WRITE_1H_TOKENS: Final[Names] = (
+    "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",  # anthropic 2.11.0, its own spans; part of the above
+)
 REASONING_TOKENS: Final[Names] = (
     "gen_ai.usage.reasoning.output_tokens",
     "gen_ai.usage.reasoning_tokens",  # OpenLLMetry, OpenLIT

@@ -4,7 +4,7 @@ Providers count the same tokens several times over: cached tokens are part of th
 reasoning is part of the output. Whoever multiplies each number by a price bills some tokens twice. Here every token is
 in exactly one bucket, and the totals are sums::
 
-    input_tokens  = uncached_input_tokens + cache_read_tokens + cache_write_tokens
+    input_tokens  = uncached_input_tokens + cache_read_tokens + cache_write_tokens + cache_write_1h_tokens
     output_tokens = visible_output_tokens + reasoning_tokens
     total_tokens  = input_tokens + output_tokens
 
@@ -43,18 +43,27 @@ INPUT_WITHOUT_CACHE_SCOPES: Final[frozenset[str]] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """The tokens of one call, each in one bucket. All counts are whole and at least 0."""
+    """The tokens of one call, each in one bucket. All counts are whole and at least 0.
+
+    ``cache_write_1h_tokens`` were written to a cache that keeps them for an hour, at a higher price.
+    """
 
     uncached_input_tokens: int
     visible_output_tokens: int
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+
+    @property
+    def all_cache_write_tokens(self) -> int:
+        """What was written to a cache, for however long."""
+        return self.cache_write_tokens + self.cache_write_1h_tokens
 
     @property
     def input_tokens(self) -> int:
         """All input, cached or not: what OpenTelemetry's ``gen_ai.usage.input_tokens`` means."""
-        return self.uncached_input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return self.uncached_input_tokens + self.cache_read_tokens + self.all_cache_write_tokens
 
     @property
     def output_tokens(self) -> int:
@@ -105,6 +114,7 @@ def read_usage(span: SpanRecord) -> TokenUsage | Unmetered:
             output_tokens=output_tokens or 0,
             cache_read_tokens=_read_count(attributes, semconv.CACHE_READ_TOKENS) or 0,
             cache_write_tokens=_read_count(attributes, semconv.CACHE_WRITE_TOKENS) or 0,
+            cache_write_1h_tokens=_read_count(attributes, semconv.CACHE_WRITE_1H_TOKENS) or 0,
             reasoning_tokens=_read_count(attributes, semconv.REASONING_TOKENS) or 0,
             input_includes_cache=span.scope_name not in INPUT_WITHOUT_CACHE_SCOPES,
         )
@@ -118,6 +128,7 @@ def _disjoint(
     output_tokens: int,
     cache_read_tokens: int,
     cache_write_tokens: int,
+    cache_write_1h_tokens: int,
     reasoning_tokens: int,
     input_includes_cache: bool,
 ) -> TokenUsage:
@@ -127,14 +138,19 @@ def _disjoint(
         raise _ImpossibleCountError(
             f"{cache_read_tokens} read from cache and {cache_write_tokens} written to it, of only {input_tokens} input",
         )
+    if cache_write_1h_tokens > cache_write_tokens:
+        raise _ImpossibleCountError(
+            f"{cache_write_1h_tokens} written to cache for an hour, of only {cache_write_tokens} written to it",
+        )
     if reasoning_tokens > output_tokens:
         raise _ImpossibleCountError(f"{reasoning_tokens} reasoning tokens in only {output_tokens} output tokens")
     return TokenUsage(
         uncached_input_tokens=uncached_input_tokens,
         visible_output_tokens=output_tokens - reasoning_tokens,
         cache_read_tokens=cache_read_tokens,
-        cache_write_tokens=cache_write_tokens,
+        cache_write_tokens=cache_write_tokens - cache_write_1h_tokens,
         reasoning_tokens=reasoning_tokens,
+        cache_write_1h_tokens=cache_write_1h_tokens,
     )
 
 

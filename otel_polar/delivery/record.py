@@ -43,6 +43,7 @@ def dump_call(call: ModelCall) -> str:
                 "visible_output": usage.visible_output_tokens,
                 "cache_read": usage.cache_read_tokens,
                 "cache_write": usage.cache_write_tokens,
+                "cache_write_1h": usage.cache_write_1h_tokens,
                 "reasoning": usage.reasoning_tokens,
             },
             "customer": {"unattributed": customer.reason}
@@ -98,6 +99,7 @@ def _load_usage(fields: dict[str, Any]) -> TokenUsage | Unmetered:
         visible_output_tokens=_load_count(fields["visible_output"]),
         cache_read_tokens=_load_count(fields.get("cache_read", 0)),
         cache_write_tokens=_load_count(fields.get("cache_write", 0)),
+        cache_write_1h_tokens=_load_count(fields.get("cache_write_1h", 0)),
         reasoning_tokens=_load_count(fields.get("reasoning", 0)),
     )
 

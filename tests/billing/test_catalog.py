@@ -116,6 +116,11 @@ BY_HAND: Final[list[tuple[ModelCall, str, str]]] = [
     ),
     (call_of("anthropic", "claude-haiku-4-5", tokens(3, 5)), "0.000028", "3 x 1 + 5 x 5 = 28"),
     (
+        call_of("anthropic", SONNET, TokenUsage(21, 77, 2_000, 200, cache_write_1h_tokens=100)),
+        "0.003168",
+        "21 x 3 + 2000 x 0.30 + 200 x 3.75 + 100 x 6 + 77 x 15 per million = 63 + 600 + 750 + 600 + 1155",
+    ),
+    (
         call_of("anthropic", "claude-opus-4-1", tokens(2_000, 10, cache_write=2_000)),
         "0.03825",
         "all written to the cache: 2000 x 18.75 + 10 x 75 = 37500 + 750",
@@ -524,3 +529,11 @@ def test_output_without_a_price_is_not_given_away() -> None:
     call = model_call(response_model="text-embedding-3-small", usage=tokens(1_000, 500))
 
     assert isinstance(PRICES(call), Unpriced)
+
+
+def test_cache_writes_of_an_hour_without_a_price_are_not_priced_as_shorter_ones() -> None:
+    """genai-prices would take the price of five minutes in silence."""
+    answer = Catalog()(call_of("openai", "gpt-4o-mini", TokenUsage(10, 1, 0, 5, cache_write_1h_tokens=5)))
+
+    assert isinstance(answer, Unpriced)
+    assert "no price for cache writes of an hour" in answer.reason

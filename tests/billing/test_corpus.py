@@ -107,7 +107,7 @@ def billed(spans: list[dict[str, Any]]) -> dict[str, int]:
     for usage in usages.values():
         total["input_total"] += usage.input_tokens
         total["cache_read"] += usage.cache_read_tokens
-        total["cache_write"] += usage.cache_write_tokens
+        total["cache_write"] += usage.all_cache_write_tokens
         total["output_total"] += usage.output_tokens
         total["reasoning"] += usage.reasoning_tokens
     return dict(total)

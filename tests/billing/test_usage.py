@@ -17,6 +17,7 @@ CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
 REASONING = "gen_ai.usage.reasoning.output_tokens"
 BOTOCORE = "opentelemetry.instrumentation.botocore.bedrock-runtime"
 GENAI_BEDROCK = "opentelemetry.instrumentation.genai.bedrock"
+CACHE_WRITE_1H = "anthropic.usage.cache_creation.ephemeral_1h_input_tokens"
 OPENLLMETRY_BEDROCK = "opentelemetry.instrumentation.bedrock"
 OPENLIT_ANTHROPIC = "openlit.instrumentation.anthropic"
 
@@ -407,3 +408,24 @@ def test_reading_usage_never_raises(attributes: dict[str, object]) -> None:
 def test_a_number_too_long_to_write_in_an_array_is_refused_too() -> None:
     """Python refuses to write it, which must not cost the call its record."""
     assert isinstance(read({INPUT: (10**5_000,)}), Unmetered)
+
+
+def test_cache_writes_of_an_hour_are_a_bucket_of_their_own() -> None:
+    """Anthropic asks 2 times the input price for them, and 1.25 times for five minutes."""
+    usage = read({INPUT: 2_321, OUTPUT: 77, CACHE_READ: 2_000, CACHE_WRITE: 300, CACHE_WRITE_1H: 100})
+
+    assert usage == TokenUsage(
+        uncached_input_tokens=21,
+        visible_output_tokens=77,
+        cache_read_tokens=2_000,
+        cache_write_tokens=200,
+        cache_write_1h_tokens=100,
+    )
+    assert (usage.input_tokens, usage.all_cache_write_tokens) == (2_321, 300)
+
+
+def test_more_written_for_an_hour_than_written_at_all_is_refused() -> None:
+    """It is a part of the writes."""
+    answer = reason_of(read({INPUT: 500, OUTPUT: 1, CACHE_WRITE: 100, CACHE_WRITE_1H: 101}))
+
+    assert answer == "impossible token counts: 101 written to cache for an hour, of only 100 written to it"

@@ -39,7 +39,7 @@ ON_DISK: Final = (
     '"provider":"openai","request_model":"gpt-4o-mini","response_model":"gpt-4o-mini-2024-07-18",'
     '"response_id":"chatcmpl-BxQ2mTzV0p9LkR7sYwJ3hN5cD8fGa","service_tier":"default",'
     '"server_address":"api.openai.com","service_name":"chat-api",'
-    '"usage":{"uncached_input":300,"visible_output":100,"cache_read":500,"cache_write":12,"reasoning":42},'
+    '"usage":{"uncached_input":300,"visible_output":100,"cache_read":500,"cache_write":12,"cache_write_1h":0,"reasoning":42},'
     '"customer":{"id":null,"external_id":"user_42","member_id":"ann"},'
     '"tags":{"plan":"pro","seats":3,"trial":false,"share":0.5}}'
 )
@@ -201,7 +201,8 @@ CALLS = st.builds(
     service_tier=NAMES,
     server_address=NAMES,
     service_name=NAMES,
-    usage=st.builds(TokenUsage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS) | st.builds(Unmetered, st.text(max_size=40)),
+    usage=st.builds(TokenUsage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
+    | st.builds(Unmetered, st.text(max_size=40)),
     customer=st.builds(Customer, customer_id=IDS, external_customer_id=st.none(), member_id=NAMES)
     | st.builds(Customer, customer_id=st.none(), external_customer_id=IDS, member_id=NAMES)
     | st.builds(Unattributed, st.text(max_size=40)),
