@@ -49,6 +49,11 @@ INSERT_EVENT: Final = """
     ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body
     WHERE events.state LIKE 'held:%' AND excluded.state = 'ready'"""
+# Two queries in one, because each by itself is one look into the index.
+_DUE_FROM_TO: Final = """
+    SELECT CAST(min(due_at) AS REAL),
+        (SELECT CAST(max(due_at) AS REAL) FROM events WHERE state = 'ready')
+    FROM events WHERE state = 'ready'"""
 # The condition is written as in the partial index, or SQLite would go through the whole ledger.
 _COUNT_HELD: Final = "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent') GROUP BY state"
 _RETRIED_AT_START: Final = """
@@ -136,7 +141,9 @@ class Outbox:
 
     def recorded(self, *, limit: int) -> list[Recorded]:
         """The oldest calls that are not decided yet."""
-        rows = self.database.read("SELECT seq, recorded_at, call FROM intake ORDER BY seq LIMIT ?", (limit,))
+        rows = self.database.read(
+            "SELECT seq, CAST(recorded_at AS REAL), call FROM intake ORDER BY seq LIMIT ?", (limit,)
+        )
         return [Recorded(*row) for row in rows]
 
     def decide(self, decided: Sequence[Decided], *, now: float) -> int:
@@ -162,7 +169,7 @@ class Outbox:
     def due(self, now: float, *, limit: int, max_bytes: int) -> list[Entry]:
         """Events that may be sent now, oldest first: at most *limit*, and *max_bytes* of bodies (but at least one)."""
         rows = self.database.read(
-            "SELECT seq, due_at, body FROM events WHERE state = 'ready' AND (due_at <= ? OR due_at > ?)"
+            "SELECT seq, CAST(due_at AS REAL), body FROM events WHERE state = 'ready' AND (due_at <= ? OR due_at > ?)"
             " ORDER BY due_at, seq LIMIT ?",
             (now, now + MAX_WAIT_S, limit),
         )
@@ -178,8 +185,7 @@ class Outbox:
 
     def next_due_at(self, now: float) -> float | None:
         """When the next event is due, in Unix seconds; ``None`` if none waits."""
-        query = "SELECT min(due_at), (SELECT max(due_at) FROM events WHERE state = 'ready') FROM events"
-        earliest, latest = self.database.read(f"{query} WHERE state = 'ready'")[0]
+        earliest, latest = self.database.read(_DUE_FROM_TO)[0]
         if earliest is None:
             return None
         return now if latest > now + MAX_WAIT_S else float(earliest)

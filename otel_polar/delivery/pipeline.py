@@ -153,13 +153,14 @@ class Pipeline:
         imported there. A request to Polar is not waited for any longer than the application would notice.
         """
         held = ExitStack()
+        # Before the first lock: if a signal handler raises in here, what is held is given back all the same.
+        self._held_over_forks.append(held)
         for lock, timeout_s in ((self._importing, MAX_IMPORT_S), (self._worker.stepping, MAX_FORK_DELAY_S)):
             if lock.acquire(timeout=timeout_s):
                 held.callback(lock.release)
         held.enter_context(self._storage.opening)
         for outbox in self.outboxes:
             held.enter_context(outbox.database.lock)
-        self._held_over_forks.append(held)
 
     def after_fork_in_parent(self) -> None:
         """Give the locks back."""

@@ -166,7 +166,7 @@ def sort_response(status: int, headers: Mapping[str, str], text: str, *, sent: i
         return RateLimited(read_retry_after(headers.get("retry-after"), datetime.now(UTC)))
     if status in _TOO_LARGE:
         return TooLarge()
-    if status in _DENIED and (status == _UNAUTHORIZED or isinstance(_read_json(text), dict)):
+    if status in _DENIED and (status == _UNAUTHORIZED or _is_polars(text)):
         return Denied(f"{status} {_error_name(text)}".rstrip())
     return Failed(f"HTTP status {status}", answered=True)
 
@@ -236,6 +236,12 @@ def _reason(location: list[object], message: str) -> str:
     # Both variants of an event are tried, so each problem stands once under the variant's name: leave it out.
     fields = [str(part) for part in location if not str(part).startswith("EventCreate")]
     return f"{'.'.join(fields)}: {message}" if fields else message
+
+
+def _is_polars(text: str) -> bool:
+    """Whether a refusal is in Polar's own form: an error's name, or FastAPI's detail for a path that is not there."""
+    answer = _read_json(text)
+    return isinstance(answer, dict) and (isinstance(answer.get("error"), str) or answer.get("detail") == "Not Found")
 
 
 def _error_name(text: str) -> str:

@@ -26,10 +26,16 @@ MAX_BATCH_EVENTS: Final = 500
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 """Polar takes 10 MiB with the brackets and commas around (polarsource/polar, server/polar/config.py)."""
 
+SMALL_EVENT_BYTES: Final = 256 * 1024
+"""An event is a few KiB; Polar takes 10 MiB."""
+
 FIRST_BACKOFF_S: Final = 0.5
 MAX_BACKOFF_S: Final = 60.0
 DENIED_WAIT_S: Final = 60.0
 FAILURES_BEFORE_HALVING: Final = 2
+MAX_SEARCH_FAILURES: Final = 12
+"""So many halvings find one event among 500, and a few more; after that it is an outage like any other."""
+
 FIRST_SUSPECT_WAIT_S: Final = 30.0
 MAX_SUSPECT_WAIT_S: Final = 1_800.0
 MAX_SUSPECTS: Final = 16
@@ -103,6 +109,8 @@ class Sender:
         self._failures = 0
         self._suspicions: dict[tuple[Outbox, int], _Suspicion] = {}
         self._passed_requests = 0
+        self._passed_at_failure = 0
+        self._search_failures = MAX_SEARCH_FAILURES
         self._is_suspects_turn = False
         self.batch_events = MAX_BATCH_EVENTS
 
@@ -138,6 +146,10 @@ class Sender:
                 self._passed(outbox, entries)
             case Invalid():
                 self._invalid(outbox, entries, outcome, now=now)
+            case TooLarge() if len(entries) == 1 and len(entries[0].body) < SMALL_EVENT_BYTES:
+                # Somebody on the way refuses everything: not this event's fault.
+                failure = Failed("an event of usual size is too large for it", answered=True)
+                self._failed(outbox, entries, failure, now=now, monotonic=monotonic)
             case TooLarge():
                 self._too_large(outbox, entries, now=now)
             case RateLimited():
@@ -196,10 +208,27 @@ class Sender:
         monotonic: float,
     ) -> None:
         self._is_suspects_turn = False
-        if len(entries) == 1 and self._suspect(outbox, entries[0], outcome, now=now):
-            return
+        is_alone = len(entries) == 1
+        if is_alone and (outbox, entries[0].seq) in self._suspicions:
+            if self._suspect(outbox, entries[0], outcome, now=now):
+                return
+            is_searching = False
+        else:
+            # A server that took something just now is up: one of these events is looked for, without waiting long.
+            if self._passed_requests > self._passed_at_failure:
+                self._search_failures = 0
+            self._passed_at_failure = self._passed_requests
+            is_searching = self._search_failures < MAX_SEARCH_FAILURES
+            self._search_failures += 1
+            # Otherwise a lone event may have met a moment's weakness of the server.
+            if is_alone and (is_searching or self._failures >= FAILURES_BEFORE_HALVING):
+                self._suspect(outbox, entries[0], outcome, now=now)
         self._failures += 1
         backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))
+        if is_searching:
+            self._not_before = monotonic + FIRST_BACKOFF_S
+            self.batch_events = max(1, len(entries) // 2)
+            return
         self._not_before = monotonic + backoff_s * (0.5 + self._jitter() / 2)
         self._notices.warn(
             "failed",
@@ -217,9 +246,6 @@ class Sender:
         key = (outbox, entry.seq)
         before = self._suspicions.get(key)
         is_guilty = before is not None and (before.is_proven or self._passed_requests > before.passed_requests)
-        if before is None and self._failures < FAILURES_BEFORE_HALVING:
-            # It went alone because there was no other, and may have met a moment's weakness.
-            return False
         if before is None and sum(not suspicion.is_proven for suspicion in self._suspicions.values()) >= MAX_SUSPECTS:
             self._suspicions = {key: suspicion for key, suspicion in self._suspicions.items() if suspicion.is_proven}
         failures = 1 if before is None else before.failures + is_guilty

@@ -106,23 +106,28 @@ class Storage:
         if own is None or directory is None or own.outbox is not outbox:
             return
 
-        def go_on_in_new_file() -> None:
-            # From here on calls are recorded in the new file.
-            self._own = new = directory.create()
-            damage = copy_outbox(own.outbox, new.outbox)
-            self._notices.error(
-                f"damaged:{own.path}",
-                "outbox %s is damaged (%s); %s, and what can be read goes on in %s",
-                own.path,
-                damage,
-                own.put_aside(),
-                new.path,
-            )
+        def record_in_new_file() -> None:
+            self._own = directory.create()
 
         try:
-            self._once(go_on_in_new_file)
+            self._once(record_in_new_file)
+            new = self._own or own
+            # Not while the lock of opening is held: a fork would wait for it.
+            damage = copy_outbox(own.outbox, new.outbox)
         except (OutboxError, OSError) as error:
             self._notices.error("replace", "outbox %s is damaged and cannot be replaced: %s", own.path, error)
+            if self._own is not own:
+                # For the next start.
+                own.release()
+            return
+        self._notices.error(
+            f"damaged:{own.path}",
+            "outbox %s is damaged (%s); %s, and what can be read goes on in %s",
+            own.path,
+            damage,
+            own.put_aside(),
+            new.path,
+        )
 
     def waiting_on_disk(self) -> int:
         """How many calls are still to be sent from the file."""

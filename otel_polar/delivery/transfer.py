@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from otel_polar.delivery.outbox import Outbox
 
 PORTION: Final = 500
-MAX_UNREADABLE_ROWS: Final = 2_000
-"""Of a damaged table so many rows are tried one by one before its rest is given up."""
+MAX_STRIDE: Final = 2**40
+"""No table has so many rows: what cannot be read behind them cannot be read at all."""
 
 
 class _Table(NamedTuple):
@@ -52,23 +52,47 @@ def copy_outbox(source: Outbox, into: Outbox) -> OutboxDamagedError | None:
     """
     damage: OutboxDamagedError | None = None
     for table in _TABLES:
-        seq, portion, unreadable = 0, PORTION, 0
-        while unreadable < MAX_UNREADABLE_ROWS:
+        seq: int | None = 0
+        portion = PORTION
+        while seq is not None:
             try:
                 rows = source.database.read(table.query, (seq, portion))
             except OutboxDamagedError as error:
                 damage = error
                 # Up to the damage row by row, and then on behind it: the pages of a file break one at a time.
-                if portion == 1:
-                    seq, unreadable = seq + 1, unreadable + 1
+                seq = seq if portion > 1 else _behind_damage(source, table, seq)
                 portion = 1
                 continue
             if not rows:
                 break
             _insert(into, table, rows)
+            # Not all at the end, when a caller's thread would wait for the disk.
+            into.database.checkpoint()
             seq, portion = rows[-1][0], min(PORTION, portion * 2)
     into.database.synchronise()
     return damage
+
+
+def _behind_damage(source: Outbox, table: _Table, seq: int) -> int | None:
+    """The first row number after *seq* behind which rows can be read again; ``None`` if there is none."""
+
+    def is_readable(after: int) -> bool:
+        try:
+            source.database.read(table.query, (after, 1))
+        except OutboxDamagedError:
+            return False
+        return True
+
+    stride = 1
+    while not is_readable(seq + stride):
+        stride *= 2
+        if stride > MAX_STRIDE:
+            return None
+    unreadable, readable = seq + stride // 2, seq + stride
+    while readable - unreadable > 1:
+        middle = (unreadable + readable) // 2
+        unreadable, readable = (unreadable, middle) if is_readable(middle) else (middle, readable)
+    return readable
 
 
 def move_outbox(source: Outbox, into: Outbox) -> int:

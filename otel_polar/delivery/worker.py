@@ -51,6 +51,7 @@ class Worker:
         """Held while the thread is at work, so that a fork can wait for it to be in a state worth inheriting."""
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._is_starting = False
         self._is_stopping = False
         self._drains: list[_Drain] = []
         self.needs_waking = True
@@ -58,8 +59,10 @@ class Worker:
     def start(self) -> None:
         """Start the thread, unless it runs or was stopped."""
         with self._lock:
-            if self._thread is not None or self._is_stopping:
+            is_alive = self._thread is not None and self._thread.is_alive()
+            if is_alive or self._is_starting or self._is_stopping:
                 return
+            self._is_starting = True
             self._thread = threading.Thread(target=self._run, name="otel-polar-delivery", daemon=True)
             try:
                 self._thread.start()
@@ -68,6 +71,12 @@ class Worker:
                 self._thread = None
                 self.needs_waking = True
                 self._notices.warn("thread", "the delivery thread cannot be started (%s); calls stay on disk", error)
+            except BaseException:
+                # A signal handler raised: the next call looks whether the thread came to life.
+                self.needs_waking = True
+                raise
+            finally:
+                self._is_starting = False
 
     def wake(self) -> None:
         """There is something new. To be called when ``needs_waking``, which spares a caller's thread the rest."""
@@ -88,7 +97,7 @@ class Worker:
             self._is_stopping = True
             thread = self._thread
         self._wake.put(None)
-        if thread is not None:
+        if thread is not None and thread.is_alive():
             # It ends at once, unless it is in the middle of a request.
             thread.join(max(0.0, deadline - time.monotonic()))
         return complete
@@ -109,7 +118,8 @@ class Worker:
     def _run(self) -> None:
         # Our own requests must not become spans of the application.
         context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's own key
-        while not self._is_stopping:
+        # Not the same one if its start was interrupted and repeated.
+        while not self._is_stopping and threading.current_thread() is self._thread:
             # Before the step: whoever records while it runs must wake us, for the step may not see it any more.
             self._sleep(0.0)
             self.needs_waking = True

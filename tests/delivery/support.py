@@ -113,13 +113,19 @@ class FarEnd:
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 
 
-def damage_last_page(path: Path) -> None:
-    """Overwrite the end of an outbox file, as a bad sector would: it opens, and a part of it cannot be read."""
-    page_bytes = 4_096
-    size_bytes = path.stat().st_size
+PAGE_BYTES = 4_096
+
+
+def damage_page(path: Path, *, page: int) -> None:
+    """Overwrite a page of an outbox file, as a bad sector would: it opens, and a part of it cannot be read."""
     with path.open("r+b") as file:
-        file.seek(size_bytes - page_bytes)
-        file.write(b"\xff" * page_bytes)
+        file.seek(page * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
+
+
+def damage_last_page(path: Path) -> None:
+    """Overwrite the last page, which holds rows."""
+    damage_page(path, page=path.stat().st_size // PAGE_BYTES - 1)
 
 
 def let_go(pipeline: Pipeline) -> None:

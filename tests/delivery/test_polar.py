@@ -136,6 +136,7 @@ def test_an_unreachable_address_is_a_failure_of_the_network(server: SandboxServe
         pytest.param(411, {}, b"{}", TooLarge(), id="some proxies say 411"),
         pytest.param(404, {}, b'{"detail":"Not Found"}', Denied("404"), id="a wrong address or API version"),
         pytest.param(403, {}, b"<html>", Failed("HTTP status 403", answered=True), id="a firewall, about one event"),
+        pytest.param(403, {}, b'{"message":"Forbidden"}', Failed("HTTP status 403", answered=True), id="a gateway"),
         pytest.param(404, {}, b"<html>", Failed("HTTP status 404", answered=True), id="a proxy whose Polar is away"),
         pytest.param(401, {}, b"", Denied("401"), id="only ever about the token"),
         pytest.param(422, {}, b"[" * 200_000, Failed("HTTP status 422 that names no event", answered=True), id="deep"),

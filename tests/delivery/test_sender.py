@@ -9,7 +9,14 @@ import pytest
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox, State
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, RateLimited, TooLarge
-from otel_polar.delivery.sender import BURST_REQUESTS, MAX_BACKOFF_S, MAX_SUSPECTS, Budget, Sender
+from otel_polar.delivery.sender import (
+    BURST_REQUESTS,
+    MAX_BACKOFF_S,
+    MAX_SUSPECTS,
+    SMALL_EVENT_BYTES,
+    Budget,
+    Sender,
+)
 from tests.delivery.support import NOON, FarEnd, ready
 
 if TYPE_CHECKING:
@@ -86,12 +93,42 @@ def test_a_batch_that_is_too_large_is_halved_until_it_fits(outbox: Outbox) -> No
 
 def test_a_single_event_that_is_too_large_is_rejected(outbox: Outbox) -> None:
     """It could never be sent, and would stand before all others for ever."""
-    ready(outbox, [1])
+    ready(outbox, [1], body='{"external_id": "event-1", "metadata": {"note": "' + "x" * SMALL_EVENT_BYTES + '"}}')
     sender, _ = a_sender(TooLarge())
 
     send(sender, outbox)
 
     assert outbox.counts() == {State.REJECTED: 1}
+
+
+def test_an_event_of_usual_size_that_is_too_large_for_somebody_waits(outbox: Outbox) -> None:
+    """A proxy that refuses everything must not bury a day's revenue."""
+    ready(outbox, list(range(8)))
+    sender, _ = a_sender(TooLarge())
+
+    for _ in range(20):
+        send(sender, outbox)
+
+    assert outbox.counts() == {State.READY: 8}
+
+
+def test_one_event_in_a_hundred_that_polar_fails_on_does_not_let_delivery_fall_behind(outbox: Outbox) -> None:
+    """Each one is looked for, but a server that takes the others is not waited for as one that is down."""
+    far_end = Poisoned({f"event-{number}" for number in range(0, 10_000, 100)}, SERVER_ERROR)
+    sender = Sender(far_end, budget=Budget(600_000.0), notices=Notices(), jitter=lambda: 1.0)
+
+    ready(outbox, [20_001])
+    send(sender, outbox)
+
+    for minute in range(20):
+        ready(outbox, range(minute * 300, minute * 300 + 300), now=NOON + minute * 60)
+        passed_s = minute * 60.0
+        while passed_s < minute * 60 + 60:
+            if sender.due(outbox, NOON + passed_s) and sender.wait_s(passed_s) == 0.0:
+                send(sender, outbox, now=NOON + passed_s, monotonic=passed_s)
+            passed_s += 0.25
+
+    assert outbox.waiting() < 300
 
 
 def test_a_rate_limit_is_waited_for_even_in_a_hurry(outbox: Outbox) -> None:

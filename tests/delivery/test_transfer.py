@@ -9,7 +9,7 @@ import pytest
 from otel_polar.delivery import transfer
 from otel_polar.delivery.outbox import Outbox, State
 from otel_polar.delivery.transfer import copy_outbox, move_outbox
-from tests.delivery.support import NOON, a_body, a_record, damage_last_page, ready
+from tests.delivery.support import NOON, PAGE_BYTES, a_body, a_record, damage_last_page, damage_page, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,3 +96,22 @@ def test_a_row_that_is_no_text_any_more_is_copied_like_the_others(source: Outbox
     assert copy_outbox(source, target) is None
 
     assert target.waiting() == 2
+
+
+def test_what_lies_behind_the_damage_is_copied_too(tmp_path: Path, target: Outbox) -> None:
+    """Also where the first rows were forgotten long ago, and row numbers begin in the thousands."""
+    path = tmp_path / "outbox-3.db"
+    written = Outbox(path)
+    with written.database.transaction() as transaction:
+        transaction.run_many(
+            "INSERT INTO intake (seq, recorded_at, call) VALUES (?, ?, ?)",
+            [(number + 50_000, NOON, a_record(number)) for number in range(3_000)],
+        )
+    written.close()
+    damage_page(path, page=path.stat().st_size // PAGE_BYTES // 2)
+    source = Outbox(path)
+
+    assert copy_outbox(source, target) is not None
+
+    assert 2_900 < target.waiting() < 3_000
+    source.close()
