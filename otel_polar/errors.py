@@ -4,8 +4,9 @@
 
     OtelPolarError
     ├── ConfigError          a setting is wrong: correct it and start again
-    └── OutboxError          an outbox file cannot be used: mend the disk; calls are kept in memory meanwhile
-        └── OutboxDamagedError   its content is not an outbox; it is put aside for a person to look at
+    ├── OutboxError          an outbox file cannot be used: mend the disk; calls are kept in memory meanwhile
+    │   └── OutboxDamagedError   its content is not an outbox; it is put aside for a person to look at
+    └── SpansFormatError     a file or a request holds no spans in a known form (otel_polar.service)
 
 None of them ever leaves a span processor's callback: ``on_start`` and ``on_end`` raise nothing at all.
 """
