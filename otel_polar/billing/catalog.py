@@ -151,10 +151,17 @@ def _genai_usage(usage: TokenUsage) -> Usage:
     counts = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_read_tokens": usage.all_cache_read_tokens,
         "cache_write_tokens": usage.all_cache_write_tokens,
         "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "output_reasoning_tokens": usage.reasoning_tokens,
+        # Where a model has no price of its own for audio or images, genai-prices takes that of text.
+        "input_audio_tokens": usage.audio_input_tokens + usage.audio_cache_read_tokens,
+        "cache_audio_read_tokens": usage.audio_cache_read_tokens,
+        "output_audio_tokens": usage.audio_output_tokens,
+        "input_image_tokens": usage.image_input_tokens + usage.image_cache_read_tokens,
+        "cache_image_read_tokens": usage.image_cache_read_tokens,
+        "output_image_tokens": usage.image_output_tokens,
     }
     return Usage(**{name: count for name, count in counts.items() if count})
 

@@ -28,6 +28,7 @@ class SpanRecord:
     ``trace_id`` and ``span_id`` are lower-case hex of 32 and 16 digits; times are Unix nanoseconds;
     ``failed`` is whether its status is ERROR. Values as long as ``attribute_length_limit`` may have been cut, and
     ``dropped_attributes`` were pushed out by the limit of their number. The attributes are in the order they were set.
+    ``process`` is equal for spans of one process, as far as is known; clocks can be compared within it.
     """
 
     name: str
@@ -41,10 +42,12 @@ class SpanRecord:
     resource_attributes: Attributes
     attribute_length_limit: int | None = None
     dropped_attributes: int = 0
+    parent_span_id: str | None = None
+    process: str = ""
 
 
-def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES) -> SpanRecord:
-    """Read a span of the SDK. Where the span limits have pushed attributes out, *start_attributes* fill the gaps.
+def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES, process: str = "") -> SpanRecord:
+    """Read a span of the SDK in *process*; where attributes were pushed out, *start_attributes* fill the gaps.
 
     Raises:
         ValueError: if the span has no context or has not ended, so that it cannot be told from another.
@@ -67,6 +70,8 @@ def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES)
         # The SDK does not tell on the span itself (opentelemetry-sdk 1.45, BoundedAttributes).
         attribute_length_limit=getattr(getattr(span, "_attributes", None), "max_value_len", None),
         dropped_attributes=span.dropped_attributes,
+        parent_span_id=None if span.parent is None else f"{span.parent.span_id:016x}",
+        process=process,
     )
 
 

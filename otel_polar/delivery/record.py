@@ -16,19 +16,40 @@ from otel_polar.billing.usage import TokenUsage, Unmetered
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
 
+_COUNTS: Final = {
+    # the key in the record -> the field of TokenUsage
+    "uncached_input": "uncached_input_tokens",
+    "visible_output": "visible_output_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "reasoning": "reasoning_tokens",
+    "cache_write_1h": "cache_write_1h_tokens",
+    "audio_input": "audio_input_tokens",
+    "audio_cache_read": "audio_cache_read_tokens",
+    "audio_output": "audio_output_tokens",
+    "image_input": "image_input_tokens",
+    "image_cache_read": "image_cache_read_tokens",
+    "image_output": "image_output_tokens",
+}
+_KEYS: Final = tuple(_COUNTS)
+assert tuple(_COUNTS.values()) == TokenUsage._fields  # noqa: S101 - the dump below relies on their order
+
 
 def dump_call(call: ModelCall) -> str:
     """One line of ASCII JSON."""
     customer = call.customer
-    usage = call.usage
     return _encode(
         {
             "trace_id": call.trace_id,
             "span_id": call.span_id,
+            "parent": call.parent_span_id,
+            "process": call.process,
             "start": call.start_time_unix_nano,
             "end": call.end_time_unix_nano,
             "scope": call.scope_name,
+            "dialect": call.dialect,
             "operation": call.operation,
+            "is_total": call.is_total,
             "provider": call.provider,
             "request_model": call.request_model,
             "response_model": call.response_model,
@@ -36,16 +57,7 @@ def dump_call(call: ModelCall) -> str:
             "service_tier": call.service_tier,
             "server_address": call.server_address,
             "service_name": call.service_name,
-            "usage": {"unmetered": usage.reason}
-            if isinstance(usage, Unmetered)
-            else {
-                "uncached_input": usage.uncached_input_tokens,
-                "visible_output": usage.visible_output_tokens,
-                "cache_read": usage.cache_read_tokens,
-                "cache_write": usage.cache_write_tokens,
-                "cache_write_1h": usage.cache_write_1h_tokens,
-                "reasoning": usage.reasoning_tokens,
-            },
+            "usage": _dump_usage(call.usage),
             "customer": {"unattributed": customer.reason}
             if isinstance(customer, Unattributed)
             else {
@@ -56,6 +68,17 @@ def dump_call(call: ModelCall) -> str:
             "tags": dict(call.tags),
         },
     )
+
+
+def _dump_usage(usage: TokenUsage | Unmetered) -> dict[str, Any]:
+    if isinstance(usage, Unmetered):
+        return {"unmetered": usage.reason, "known": None if usage.known is None else _dump_usage(usage.known)}
+    # Most buckets are empty. The two that are always written tell a record from a damaged one.
+    return {
+        "uncached_input": usage.uncached_input_tokens,
+        "visible_output": usage.visible_output_tokens,
+        **{key: count for key, count in zip(_KEYS, usage, strict=True) if count},
+    }
 
 
 def load_call(text: str) -> ModelCall:
@@ -70,38 +93,61 @@ def load_call(text: str) -> ModelCall:
     try:
         fields: dict[str, Any] = json.loads(text)
         return ModelCall(
-            trace_id=fields["trace_id"],
-            span_id=fields["span_id"],
-            start_time_unix_nano=fields["start"],
-            end_time_unix_nano=fields["end"],
-            scope_name=fields.get("scope", ""),
-            operation=fields["operation"],
-            provider=fields.get("provider"),
-            request_model=fields.get("request_model"),
-            response_model=fields.get("response_model"),
-            response_id=fields.get("response_id"),
-            service_tier=fields.get("service_tier"),
-            server_address=fields.get("server_address"),
-            service_name=fields.get("service_name"),
+            trace_id=_text(fields["trace_id"]),
+            span_id=_text(fields["span_id"]),
+            start_time_unix_nano=_whole(fields["start"]),
+            end_time_unix_nano=_whole(fields["end"]),
+            scope_name=_text(fields.get("scope", "")),
+            operation=_text(fields["operation"]),
+            provider=_text_or_none(fields.get("provider")),
+            request_model=_text_or_none(fields.get("request_model")),
+            response_model=_text_or_none(fields.get("response_model")),
+            response_id=_text_or_none(fields.get("response_id")),
+            service_tier=_text_or_none(fields.get("service_tier")),
+            server_address=_text_or_none(fields.get("server_address")),
+            service_name=_text_or_none(fields.get("service_name")),
             usage=_load_usage(fields["usage"]),
             customer=_load_customer(fields["customer"]),
             tags=dict(fields.get("tags", {})),
+            parent_span_id=_text_or_none(fields.get("parent")),
+            process=_text(fields.get("process", "")),
+            dialect=_text(fields.get("dialect", "")),
+            is_total=fields.get("is_total") is True,
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a recorded call: {error!r}") from error
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{type(value).__name__} where a whole number belongs")
+    return value
+
+
 def _load_usage(fields: dict[str, Any]) -> TokenUsage | Unmetered:
     if "unmetered" in fields:
-        return Unmetered(fields["unmetered"])
-    return TokenUsage(
-        uncached_input_tokens=_load_count(fields["uncached_input"]),
-        visible_output_tokens=_load_count(fields["visible_output"]),
-        cache_read_tokens=_load_count(fields.get("cache_read", 0)),
-        cache_write_tokens=_load_count(fields.get("cache_write", 0)),
-        cache_write_1h_tokens=_load_count(fields.get("cache_write_1h", 0)),
-        reasoning_tokens=_load_count(fields.get("reasoning", 0)),
-    )
+        known = fields.get("known")
+        return Unmetered(_text(fields["unmetered"]), None if known is None else _load_counts(known))
+    return _load_counts(fields)
+
+
+def _load_counts(fields: dict[str, Any]) -> TokenUsage:
+    every = {**dict.fromkeys(_KEYS, 0), "uncached_input": fields["uncached_input"]}
+    every |= {
+        "visible_output": fields["visible_output"],
+        **{key: fields[key] for key in fields.keys() & _COUNTS.keys()},
+    }
+    return TokenUsage(*map(_load_count, every.values()))
 
 
 def _load_count(value: object) -> int:
@@ -112,11 +158,11 @@ def _load_count(value: object) -> int:
 
 def _load_customer(fields: dict[str, Any]) -> Customer | Unattributed:
     if "unattributed" in fields:
-        return Unattributed(fields["unattributed"])
+        return Unattributed(_text(fields["unattributed"]))
     if not fields.get("id") and not fields.get("external_id"):
         raise ValueError("not a recorded call: a customer without an id")
     return Customer(
-        customer_id=fields.get("id"),
-        external_customer_id=fields.get("external_id"),
-        member_id=fields.get("member_id"),
+        customer_id=_text_or_none(fields.get("id")),
+        external_customer_id=_text_or_none(fields.get("external_id")),
+        member_id=_text_or_none(fields.get("member_id")),
     )

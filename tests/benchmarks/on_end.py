@@ -20,8 +20,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_polar import PolarSpanProcessor, bill_to
-from otel_polar.billing.call import ModelCall, read_call
+from otel_polar.billing.call import ModelCall
 from otel_polar.billing.customer import Customer
+from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import read_span
 from otel_polar.delivery.record import dump_call
 

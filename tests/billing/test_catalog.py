@@ -398,7 +398,7 @@ def test_the_price_is_that_of_the_start() -> None:
     """A call across midnight costs what it cost when it was sent, however late it is delivered."""
     call = call_of("openai", "o3", tokens(1_000, 100), at="2025-06-09T23:59:59Z")
 
-    later = replace(call, end_time_unix_nano=unix_nano("2025-06-11T00:00:00Z"))
+    later = call._replace(end_time_unix_nano=unix_nano("2025-06-11T00:00:00Z"))
 
     assert PRICES(later) == Cost(femto_usd=14_000_000_000_000, source=SOURCE)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -31,15 +30,19 @@ CALL: Final = ModelCall(
     usage=TokenUsage(300, 100, 500, 12, 42),
     customer=Customer(external_customer_id="user_42", member_id="ann"),
     tags={"plan": "pro", "seats": 3, "trial": False, "share": 0.5},
+    parent_span_id="b7ad6b7169203331",
+    process="0af7651916cd43dd",
+    dialect="OpenTelemetry GenAI",
 )
 
 ON_DISK: Final = (
-    '{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","start":1795000000000000001,'
-    '"end":1795000001000000002,"scope":"opentelemetry.instrumentation.openai_v2","operation":"chat",'
-    '"provider":"openai","request_model":"gpt-4o-mini","response_model":"gpt-4o-mini-2024-07-18",'
+    '{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","parent":"b7ad6b7169203331",'
+    '"process":"0af7651916cd43dd","start":1795000000000000001,"end":1795000001000000002,'
+    '"scope":"opentelemetry.instrumentation.openai_v2","dialect":"OpenTelemetry GenAI","operation":"chat",'
+    '"is_total":false,"provider":"openai","request_model":"gpt-4o-mini","response_model":"gpt-4o-mini-2024-07-18",'
     '"response_id":"chatcmpl-BxQ2mTzV0p9LkR7sYwJ3hN5cD8fGa","service_tier":"default",'
     '"server_address":"api.openai.com","service_name":"chat-api",'
-    '"usage":{"uncached_input":300,"visible_output":100,"cache_read":500,"cache_write":12,"cache_write_1h":0,"reasoning":42},'
+    '"usage":{"uncached_input":300,"visible_output":100,"cache_read":500,"cache_write":12,"reasoning":42},'
     '"customer":{"id":null,"external_id":"user_42","member_id":"ann"},'
     '"tags":{"plan":"pro","seats":3,"trial":false,"share":0.5}}'
 )
@@ -69,22 +72,27 @@ def test_what_an_older_version_wrote_is_read() -> None:
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (replace(CALL, usage=Unmetered("no token counts: the call failed")), "held until a person looks"),
-        (replace(CALL, customer=NOBODY), "held until somebody is assigned"),
-        (replace(CALL, customer=Unattributed("user.id: an id must not contain ';'")), "with the reason"),
-        (replace(CALL, customer=Customer(customer_id=POLAR_ID)), "Polar's own id"),
-        (replace(CALL, usage=TokenUsage(0, 0)), "zeros are not absent"),
-        (replace(CALL, tags={}), "no tags"),
+        (CALL._replace(usage=Unmetered("no token counts: the call failed")), "held until a person looks"),
+        (
+            CALL._replace(usage=Unmetered("no count of output tokens", TokenUsage(300, 0, 500, 12))),
+            "half a count: another span of the call may have the other half",
+        ),
+        (CALL._replace(is_total=True), "a sum that counts only by itself"),
+        (CALL._replace(customer=NOBODY), "held until somebody is assigned"),
+        (CALL._replace(customer=Unattributed("user.id: an id must not contain ';'")), "with the reason"),
+        (CALL._replace(customer=Customer(customer_id=POLAR_ID)), "Polar's own id"),
+        (CALL._replace(usage=TokenUsage(0, 0)), "zeros are not absent"),
+        (CALL._replace(tags={}), "no tags"),
         (
             model_call(
                 provider=None, request_model=None, response_model=None, scope_name="", response_id=None, tags={}
             ),
             "a bare call",
         ),
-        (replace(CALL, tags={"t": 1, "u": True, "v": 1.0, "w": "1"}), "true, 1, 1.0 and '1' are four values"),
-        (replace(CALL, tags={"line": "a\nb\u2028c\x00\x7f\N{GRINNING FACE}"}), "breaks and other planes"),
-        (replace(CALL, tags={"\ud800": "\udfff"}), "lone surrogates: SQLite would refuse the row"),
-        (replace(CALL, start_time_unix_nano=2**63 - 1, end_time_unix_nano=0), "nanoseconds beyond a float's 53 bits"),
+        (CALL._replace(tags={"t": 1, "u": True, "v": 1.0, "w": "1"}), "true, 1, 1.0 and '1' are four values"),
+        (CALL._replace(tags={"line": "a\nb\u2028c\x00\x7f\N{GRINNING FACE}"}), "breaks and other planes"),
+        (CALL._replace(tags={"\ud800": "\udfff"}), "lone surrogates: SQLite would refuse the row"),
+        (CALL._replace(start_time_unix_nano=2**63 - 1, end_time_unix_nano=0), "nanoseconds beyond a float's 53 bits"),
     ],
 )
 def test_a_call_comes_back_as_it_went(call: ModelCall, reason: str) -> None:
@@ -99,7 +107,7 @@ def test_keys_that_are_not_known_are_ignored() -> None:
     """After a downgrade, what the newer version left on disk is still sent."""
     newer = json.loads(ON_DISK)
     newer["audio"] = {"seconds": 3}
-    newer["usage"]["audio_input"] = 7
+    newer["usage"]["video_input"] = 7
     newer["customer"]["tenant"] = "acme"
 
     assert load_call(json.dumps(newer)) == CALL
@@ -186,6 +194,7 @@ NAMES = st.none() | st.text(max_size=20)
 IDS = st.text(min_size=1, max_size=36)
 COUNTS = st.integers(0, 2**63)
 WILD_TEXT = st.text(alphabet=st.characters() | st.sampled_from(["\ud800", "\udfff", "\x00", "\n"]), max_size=20)
+USAGES = st.builds(TokenUsage, *[COUNTS] * len(TokenUsage._fields))
 CALLS = st.builds(
     ModelCall,
     trace_id=st.text(max_size=32),
@@ -201,8 +210,11 @@ CALLS = st.builds(
     service_tier=NAMES,
     server_address=NAMES,
     service_name=NAMES,
-    usage=st.builds(TokenUsage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
-    | st.builds(Unmetered, st.text(max_size=40)),
+    usage=USAGES | st.builds(Unmetered, st.text(max_size=40), st.none() | USAGES),
+    parent_span_id=NAMES,
+    process=st.text(max_size=20),
+    dialect=st.text(max_size=20),
+    is_total=st.booleans(),
     customer=st.builds(Customer, customer_id=IDS, external_customer_id=st.none(), member_id=NAMES)
     | st.builds(Customer, customer_id=st.none(), external_customer_id=IDS, member_id=NAMES)
     | st.builds(Unattributed, st.text(max_size=40)),
