@@ -18,6 +18,7 @@ from otel_polar.billing.customer import (
     DEFAULT_CUSTOMER_ID_KEYS,
     DEFAULT_EXTERNAL_CUSTOMER_ID_KEYS,
     DEFAULT_MEMBER_ID_KEYS,
+    DEFAULT_USER_ID_ATTRIBUTES,
     CustomerKeys,
 )
 
@@ -49,6 +50,8 @@ class Options(TypedDict, total=False):
     customer_id_keys: Keys | None
     external_customer_id_keys: Keys | None
     member_id_keys: Keys | None
+    user_id_attributes: Keys | None
+    bill_scopes: Keys | None
     tags: Keys | None
     map_metadata: MapMetadata | None
     on_unattributed: Literal["hold", "drop"] | None
@@ -116,6 +119,20 @@ class Settings:
         variable="OTEL_POLAR_MEMBER_ID_KEYS",
         unit="keys, comma-separated",
         about="Attributes and baggage members that hold the id of a member of the customer.",
+        convert=converters.keys,
+    )
+    user_id_attributes: Keys = _setting(
+        DEFAULT_USER_ID_ATTRIBUTES,
+        variable="OTEL_POLAR_USER_ID_ATTRIBUTES",
+        unit="keys, comma-separated",
+        about="Attributes under which other systems put their id of a user, as yours; asked after baggage.",
+        convert=converters.keys,
+    )
+    bill_scopes: Keys = _setting(
+        (),
+        variable="OTEL_POLAR_BILL_SCOPES",
+        unit="scopes, comma-separated",
+        about="Instrumentation scopes whose spans are billed, `*` for any text; all others are not. Default: all.",
         convert=converters.keys,
     )
     tags: Keys = _setting(
@@ -223,11 +240,12 @@ class Settings:
 
     @property
     def customer_keys(self) -> CustomerKeys:
-        """The three lists of identity keys as one value."""
+        """The lists of identity keys as one value."""
         return CustomerKeys(
             internal=tuple(self.customer_id_keys),
             external=tuple(self.external_customer_id_keys),
             member=tuple(self.member_id_keys),
+            other_systems=tuple(self.user_id_attributes),
         )
 
     @property

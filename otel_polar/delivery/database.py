@@ -207,7 +207,7 @@ class Transaction:
 
     def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
         """One statement for every row of parameters; how many rows were changed in all."""
-        return self._connection.executemany(statement, rows).rowcount
+        return max(0, self._connection.executemany(statement, rows).rowcount)
 
 
 def writable_text(text: str) -> str:

@@ -17,8 +17,7 @@ from otel_polar.billing.event import UserFunctionError, build_event
 from otel_polar.billing.pricing import Unpriced
 from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import describe, place_of
-from otel_polar.delivery.outbox import Decided, Recorded, State
-from otel_polar.delivery.record import load_call
+from otel_polar.delivery.rows import Decided, Recorded, State
 
 if TYPE_CHECKING:
     from otel_polar.billing.call import ModelCall
@@ -30,8 +29,17 @@ if TYPE_CHECKING:
 _encode: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
+def unreadable(recorded: Recorded, error: Exception, notices: Notices) -> Decided:
+    """A row that is no recorded call: it is kept, and must not stop the others."""
+    text = repr(recorded.call)
+    key = f"unreadable:{sha256(text.encode(errors='backslashreplace')).hexdigest()}"
+    kept = recorded if isinstance(recorded.call, str) else replace(recorded, call=text)
+    return _held(kept, key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
+
+
 def decide(
     recorded: Recorded,
+    call: ModelCall,
     *,
     settings: Settings,
     resolver: PriceResolver,
@@ -39,15 +47,7 @@ def decide(
     now: float,
 ) -> Decided:
     """Price and build one call; never raises."""
-    try:
-        call = load_call(recorded.call)
-        key = external_id(call)
-        key.encode()
-    except Exception as error:  # noqa: BLE001 - one damaged row must not stop the rest
-        text = repr(recorded.call)
-        unreadable_key = f"unreadable:{sha256(text.encode(errors='backslashreplace')).hexdigest()}"
-        kept = recorded if isinstance(recorded.call, str) else replace(recorded, call=text)
-        return _held(kept, unreadable_key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
+    key = external_id(call)
     if isinstance(call.usage, Unmetered):
         return _held(recorded, key, State.UNMETERED, call.usage.reason, notices)
     if isinstance(call.customer, Unattributed):
@@ -59,7 +59,7 @@ def decide(
         where = "" if error.__cause__ is None else f" {place_of(error.__cause__)}"
         held = _held(recorded, key, State.UNBUILDABLE, f"{error}{where}", notices)
         return replace(held, reason=f"{error}{where}{_words(error.__cause__)}"[:_MAX_REASON_CHARACTERS])
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - a call that cannot be decided must not stop the rest
         return _held(recorded, key, State.UNBUILDABLE, f"it cannot be built ({describe(error)})", notices)
 
 

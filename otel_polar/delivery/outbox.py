@@ -6,19 +6,20 @@ commit, and the call survives the death of the process. Everything else happens 
     intake ──price, build──▶ events: ready ──Polar──▶ sent
                                        └─────Polar──▶ rejected
                              events: held: unpriced | unattributed | unmetered | unbuildable
+                             events: duplicate
 
 ``events`` is the ledger. ``external_id`` is unique in it, so a call that was recorded twice is one event. The body of
 an event is written there before its first attempt, so no retry, restart or new price list can change an amount that
-Polar may already have.
+Polar may already have. Another span of a call in it is there too, as a duplicate, so that it is known again when it is
+delivered a second time by itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.database import Database, Durability, writable_text
+from otel_polar.delivery.rows import Decided, Duplicate, Entry, LedgerRow, Purged, Recorded, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +38,20 @@ _SCHEMA: Final = (
         body TEXT,
         settled_at REAL);
     CREATE INDEX ready ON events (due_at) WHERE state = 'ready';
-    CREATE INDEX held ON events (state, seq) WHERE state NOT IN ('ready', 'sent')""",
+    CREATE INDEX held ON events (state, seq) WHERE state NOT IN ('ready', 'sent', 'duplicate');
+    CREATE INDEX recalled ON events (seq) WHERE state = 'sent' AND call IS NOT NULL""",
 )
+
+_INSERT_DUPLICATE: Final = """
+    INSERT INTO events (external_id, state, reason, recorded_at, due_at) VALUES (?, 'duplicate', ?, ?, ?)
+    ON CONFLICT (external_id) DO NOTHING"""
+# The call it was held for has become part of another one, under another id.
+_MAKE_DUPLICATE: Final = """
+    UPDATE events SET state = 'duplicate', reason = ?, call = NULL, body = NULL
+    WHERE external_id = ? AND state LIKE 'held:%'"""
+_FORGET_CALLS: Final = """
+    UPDATE events SET call = NULL WHERE seq IN (
+        SELECT seq FROM events WHERE state = 'sent' AND call IS NOT NULL AND recorded_at < ? ORDER BY seq LIMIT ?)"""
 
 INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
 
@@ -55,76 +68,15 @@ _DUE_FROM_TO: Final = """
         (SELECT CAST(max(due_at) AS REAL) FROM events WHERE state = 'ready')
     FROM events WHERE state = 'ready'"""
 # The condition is written as in the partial index, or SQLite would go through the whole ledger.
-_COUNT_HELD: Final = "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent') GROUP BY state"
+_COUNT_HELD: Final = (
+    "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') GROUP BY state"
+)
 _RETRIED_AT_START: Final = """
-    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
+    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
 _FORGOTTEN_UNSENT: Final = "('rejected', 'held: unattributed', 'held: unmetered')"
 
 MAX_WAIT_S: Final = 3_600.0
 """No event is ever postponed further: one that is due later was written before the clock was set back."""
-
-
-class State(StrEnum):
-    """Where a call stands. Every recorded call is in exactly one of these."""
-
-    RECORDED = "recorded"
-    READY = "ready"
-    SENT = "sent"
-    UNPRICED = "held: unpriced"
-    UNATTRIBUTED = "held: unattributed"
-    UNMETERED = "held: unmetered"
-    UNBUILDABLE = "held: unbuildable"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A call as it lies in the intake. ``recorded_at`` is Unix seconds."""
-
-    seq: int
-    recorded_at: float
-    call: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What became of a recorded call: ready with its frozen ``body``, or held with its ``reason``."""
-
-    recorded: Recorded
-    external_id: str
-    state: State
-    reason: str | None = None
-    body: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An event that is ready to be sent. ``due_at`` is Unix seconds."""
-
-    seq: int
-    due_at: float
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What a portion of purging did. ``unsent`` counts forgotten calls that nobody was billed for.
-
-    ``last_seq`` is the last row looked at, to go on from; ``None`` when the rest is younger.
-    """
-
-    last_seq: int | None
-    unsent: int
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """An event as the ledger has it. ``body`` is JSON, absent while the event is held."""
-
-    external_id: str
-    state: State
-    reason: str | None
-    body: str | None
 
 
 class Outbox:
@@ -139,14 +91,27 @@ class Outbox:
         """Append a call. When this returns, killing the process does not lose it."""
         self.database.write(INSERT_INTAKE, (now, call))
 
-    def recorded(self, *, limit: int) -> list[Recorded]:
+    def recorded(self, *, limit: int, after_seq: int = 0) -> list[Recorded]:
         """The oldest calls that are not decided yet."""
-        rows = self.database.read(
-            "SELECT seq, CAST(recorded_at AS REAL), call FROM intake ORDER BY seq LIMIT ?", (limit,)
-        )
-        return [Recorded(*row) for row in rows]
+        query = "SELECT seq, CAST(recorded_at AS REAL), call FROM intake WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [Recorded(*row) for row in self.database.read(query, (after_seq, limit))]
 
-    def decide(self, decided: Sequence[Decided], *, now: float) -> int:
+    def recalled(self, *, since: float, limit: int) -> list[tuple[str, State, str]]:
+        """External id, state and recorded call of what was decided last, as far as the call is still kept."""
+        rows = self.database.read(
+            "SELECT external_id, state, call, recorded_at FROM events ORDER BY seq DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            (key, State(state), call) for key, state, call, at in reversed(rows) if call is not None and at >= since
+        ]
+
+    def forget_calls(self, *, before: float, limit: int) -> int:
+        """Forget the recorded call of sent events recorded *before* that time (Unix seconds); of how many."""
+        with self.database.transaction() as transaction:
+            return transaction.run(_FORGET_CALLS, (before, limit))
+
+    def decide(self, decided: Sequence[Decided], duplicates: Sequence[Duplicate] = (), *, now: float) -> int:
         """Move calls from the intake to the ledger, in one transaction; how many were known already."""
         rows = [
             (
@@ -161,9 +126,14 @@ class Outbox:
             )
             for d in decided
         ]
+        others = [(d.external_id, f"another span of {d.of}", d.recorded_at, now) for d in duplicates]
+        earlier = [(f"another span of {d.of}", d.external_id) for d in duplicates if d.seq is None]
+        seqs = [(d.recorded.seq,) for d in decided] + [(d.seq,) for d in duplicates if d.seq is not None]
         with self.database.transaction() as transaction:
             changed = transaction.run_many(INSERT_EVENT, rows)
-            transaction.run_many("DELETE FROM intake WHERE seq = ?", [(d.recorded.seq,) for d in decided])
+            transaction.run_many(_MAKE_DUPLICATE, earlier)
+            transaction.run_many(_INSERT_DUPLICATE, others)
+            transaction.run_many("DELETE FROM intake WHERE seq = ?", seqs)
         return len(decided) - changed
 
     def due(self, now: float, *, limit: int, max_bytes: int) -> list[Entry]:
@@ -197,9 +167,8 @@ class Outbox:
                 transaction.run_many("DELETE FROM events WHERE seq = ?", [(seq,) for seq in seqs])
             return
         with self.database.transaction() as transaction:
-            # The recorded call has served: the body is what the ledger is compared by.
             transaction.run_many(
-                "UPDATE events SET state = 'sent', reason = NULL, call = NULL, settled_at = ? WHERE seq = ?",
+                "UPDATE events SET state = 'sent', reason = NULL, settled_at = ? WHERE seq = ?",
                 [(now, seq) for seq in seqs],
             )
 
@@ -271,7 +240,7 @@ class Outbox:
         unsent = self.database.read(f"SELECT count(*) {old} IN {_FORGOTTEN_UNSENT}", parameters)[0][0]
         with self.database.transaction() as transaction:
             transaction.run(f"DELETE {old} IN {_FORGOTTEN_UNSENT}", parameters)
-            transaction.run(f"DELETE {old} = 'sent'", parameters)
+            transaction.run(f"DELETE {old} IN ('sent', 'duplicate')", parameters)
         return Purged(last_seq=last_seq, unsent=unsent)
 
     def close(self) -> None:

@@ -8,14 +8,17 @@ memory, which is said loudly: they are delivered as well, but do not survive the
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.billing.call import NotBilled, read_call
+from otel_polar.billing.call import NotBilled
 from otel_polar.billing.customer import Unattributed
+from otel_polar.billing.reading import read_call
+from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
 from otel_polar.delivery.files import OutboxDirectory, directory_name
 from otel_polar.delivery.forks import ask_before_fork
 from otel_polar.delivery.notices import Notices, logger
@@ -47,6 +50,7 @@ class Pipeline:
         self._settings = settings
         self._clock = clock
         self.notices = Notices()
+        self._bill_scopes = tuple(settings.bill_scopes)
         self._directory = _directory(settings, self.notices)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
@@ -69,6 +73,8 @@ class Pipeline:
         call = read_call(span, customer, tags)
         if isinstance(call, NotBilled):
             self._not_billed(call, span)
+        elif not bills(call.scope_name, self._bill_scopes):
+            self.counts[f"not billed: {NOT_AMONG_BILL_SCOPES}"] += 1
         else:
             self._record(call)
 
@@ -102,6 +108,8 @@ class Pipeline:
             self._say_what_waits("the next process with this outbox directory sends them")
 
     def _begin(self) -> None:
+        self.process = secrets.token_hex(8)
+        """Names this process on its calls: after a crash they may lie in one file with those of others."""
         self._importing = threading.Lock()
         self._storage = Storage(self._directory, notices=self.notices, counts=self.counts)
         delivery = Delivery(

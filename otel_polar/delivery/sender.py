@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otel_polar.delivery.notices import Notices
-    from otel_polar.delivery.outbox import Entry, Outbox
+    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.rows import Entry
 
 MAX_BATCH_EVENTS: Final = 500
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.decide import decide
+from otel_polar.delivery.intake import Intake
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from otel_polar.delivery.sender import Sender
     from otel_polar.settings import Settings
 
-DECIDE_PORTION: Final = 500
 PURGE_PORTION: Final = 1_000
 PURGE_INTERVAL_S: Final = 3_600.0
 IDLE_S: Final = 30.0
@@ -82,6 +81,7 @@ class Delivery:
         self._on_damaged = on_damaged
         self._clock = clock
         self._monotonic = monotonic
+        self._intakes: dict[Outbox, Intake] = {}
         self._purge_at: dict[Outbox, float] = {}
         self._purged_seq: dict[Outbox, int] = {}
 
@@ -133,8 +133,10 @@ class Delivery:
         return step
 
     def _step(self, outbox: Outbox, rest: Rest) -> Step:
-        resting_s = self._decide(outbox, rest.settle_s)
-        if resting_s > 0:
+        resting_s = self._intake(outbox).decide(settle_s=rest.settle_s, now=self._clock())
+        if resting_s is None:
+            resting_s = IDLE_S
+        elif resting_s > 0:
             # Not for every call by itself: what has rested is decided in lots, as it is sent in batches.
             resting_s = max(resting_s, rest.linger_s)
         now = self._clock()
@@ -153,29 +155,24 @@ class Delivery:
         sender.send(outbox, entries, now=now, monotonic=monotonic)
         return Step(wait_s=0.0, is_held_up=sender.held_up_s(self._monotonic()) > 0)
 
-    def _decide(self, outbox: Outbox, settle_s: float) -> float:
-        """Decide a portion of what has rested; seconds until more has, ``IDLE_S`` if nothing rests."""
-        portion = outbox.recorded(limit=DECIDE_PORTION)
-        now = self._clock()
-        # A call from the future was recorded before the clock was set back: it has rested enough.
-        resting_s = {
-            r.seq: r.recorded_at + settle_s - now for r in portion if r.recorded_at <= now < r.recorded_at + settle_s
-        }
-        rested = [recorded for recorded in portion if recorded.seq not in resting_s]
-        if rested:
-            resolver = self._resolver = self._resolver or self._make_resolver()
-            self._counts["seen before"] += outbox.decide(
-                [
-                    decide(recorded, settings=self._settings, resolver=resolver, notices=self._notices, now=now)
-                    for recorded in rested
-                ],
-                now=now,
+    def _intake(self, outbox: Outbox) -> Intake:
+        intake = self._intakes.get(outbox)
+        if intake is None:
+            intake = self._intakes[outbox] = Intake(
+                outbox,
+                settings=self._settings,
+                resolver=self._priced_by,
+                notices=self._notices,
+                counts=self._counts,
             )
-        if len(rested) == DECIDE_PORTION:
-            return 0.0
-        return min(resting_s.values(), default=IDLE_S)
+        return intake
+
+    def _priced_by(self) -> PriceResolver:
+        resolver = self._resolver = self._resolver or self._make_resolver()
+        return resolver
 
     def _purge(self, outbox: Outbox) -> None:
+        self._intake(outbox).forget_calls(now=self._clock(), limit=PURGE_PORTION)
         if self._monotonic() < self._purge_at.get(outbox, 0.0):
             return
         purged = outbox.purge(

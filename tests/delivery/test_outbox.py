@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_polar.delivery.outbox import Decided, LedgerRow, Outbox, Purged, Recorded, State
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.rows import Decided, LedgerRow, Purged, Recorded, State
 from tests.delivery.support import NOON, a_body, a_record, ready
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_retention_forgets_settled_events_only(outbox: Outbox) -> None:
 
     purged = outbox.purge(before=NOON + 1, after_seq=0, limit=100)
 
-    assert purged == Purged(last_seq=7, unsent=3)
+    assert purged == Purged(last_seq=8, unsent=3)
     assert set(outbox.counts()) == {State.READY, State.UNPRICED, State.UNBUILDABLE}
 
 

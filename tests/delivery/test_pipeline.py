@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_polar.billing.call import NotBilled, read_call
+from otel_polar.billing.call import NotBilled
 from otel_polar.billing.customer import Customer, Unattributed
+from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
-from otel_polar.delivery.outbox import State
 from otel_polar.delivery.pipeline import Pipeline
+from otel_polar.delivery.rows import State
 from tests.delivery.support import START_UNIX_NANO, let_go, settings
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox, State
+from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, RateLimited, TooLarge
+from otel_polar.delivery.rows import State
 from otel_polar.delivery.sender import (
     BURST_REQUESTS,
     MAX_BACKOFF_S,

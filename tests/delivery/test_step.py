@@ -13,8 +13,9 @@ from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.pricing import Cost, Unpriced
 from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox, State
+from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Failed
+from otel_polar.delivery.rows import State
 from otel_polar.delivery.sender import Budget, Sender
 from otel_polar.delivery.step import IDLE_S, NO_REST, Delivery
 from otel_polar.errors import OutboxDamagedError

@@ -9,7 +9,8 @@ import pytest
 
 from otel_polar.delivery.files import OutboxDirectory
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox, State
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.rows import State
 from otel_polar.delivery.storage import Storage
 from otel_polar.errors import OutboxError
 from tests.delivery.support import NOON, a_record, damage_last_page, ready

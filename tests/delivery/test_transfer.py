@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_polar.delivery import transfer
-from otel_polar.delivery.outbox import Outbox, State
+from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.rows import State
 from otel_polar.delivery.transfer import copy_outbox, move_outbox
 from tests.delivery.support import NOON, PAGE_BYTES, a_body, a_record, damage_last_page, damage_page, ready
 

@@ -1,0 +1,306 @@
+"""Which spans are about one and the same call, so that it is billed once.
+
+Two instrumentations see one call twice: a framework's and the client library's, or the client library's own spans and
+an instrumentation of it. They need not share a trace, a parent or a response id. Four rules say that two spans are one
+call; what they have in common is as much as is needed to tell it from a second call that only looks alike:
+
+====================  ==========================================================================================
+the same answer       the provider's response id is equal, and strong: any trace, any service, any time
+the same span         delivered twice
+parent and child      in one trace, the same tokens and model, different scopes: one request of two layers. Within one
+                      scope the child must fill the parent, as where a wrapper was put around itself, or be what a
+                      request for another model fell back to: else it is a call made while a stream was open
+one within the other  in one process, the same tokens and model, one span's time inside the other's, different scopes,
+                      no two customers. Without a common trace the outer scope must also be known to sit above the
+                      inner one (see ``scopes``)
+====================  ==========================================================================================
+
+The last rule matches one to one: a span is the outer one of at most one call, and a call has at most one span of each
+scope. Where several would fit, those of one trace come first, then those whose times differ least. Two different strong
+ids of one issuer are two calls, whatever else is equal. A total (see ``is_total``) is one more span of whatever call
+has been seen below it, and counts only if there is none.
+
+The answer depends on the set of calls, not on their order.
+
+Source: which pairs really occur, and what they have in common, was read off spans of the instrumentations themselves
+(``tests/corpus``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_polar.billing.customer import Customer
+from otel_polar.billing.models import same_model
+from otel_polar.billing.operation import WITHOUT_OUTPUT
+from otel_polar.billing.response_id import issuer
+from otel_polar.billing.scopes import sits_above
+from otel_polar.billing.usage import TokenUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.customer import Unattributed
+
+MAX_CANDIDATES: Final = 64
+"""How many spans of a scope are looked at as the outer one of another, those that began last before it."""
+
+MAX_SLACK_PARTS: Final = 4
+"""A span around another one of its own scope may be longer than that by one part in so many."""
+
+
+def select(calls: Sequence[ModelCall], known: Mapping[int, object] | None = None) -> list[list[int]]:
+    """The positions of *calls* in groups, each of which is one call to a model.
+
+    *known* names, by position, the groups that were decided earlier: calls with equal names are in one group, and
+    groups of different names stay apart. Every position is in exactly one group.
+    """
+    groups = _Groups(calls, {} if known is None else known)
+    _unite_equals(calls, groups)
+    _unite_parents(calls, groups)
+    for pair in sorted(_nested_pairs(calls, groups)):
+        groups.unite_nested(pair.outer, pair.inner)
+    _unite_totals(calls, groups)
+    return groups.all()
+
+
+class _Pair(NamedTuple):
+    """An outer and an inner span of what may be one call; the lesser sorts first."""
+
+    is_unmetered: bool
+    is_of_two_traces: bool
+    slack_ns: int
+    order: tuple[int, str, int, str]
+    outer: int
+    inner: int
+
+
+class _Groups:
+    """Disjoint sets of positions, with what must stay unique in each."""
+
+    def __init__(self, calls: Sequence[ModelCall], known: Mapping[int, object]) -> None:
+        self._calls = calls
+        self._parent = list(range(len(calls)))
+        self._members = [[position] for position in range(len(calls))]
+        self._names: list[object] = [known.get(position) for position in range(len(calls))]
+        first: dict[object, int] = {}
+        for position, name in known.items():
+            self._join(first.setdefault(name, position), position)
+
+    def all(self) -> list[list[int]]:
+        """Every group, its positions in order."""
+        return [sorted(self._members[root]) for root in range(len(self._calls)) if self._parent[root] == root]
+
+    def are_one(self, one: int, other: int) -> bool:
+        """Whether two positions are in one group."""
+        return self._root(one) == self._root(other)
+
+    def unite(self, one: int, other: int) -> None:
+        """Say that two are one call, unless they were decided to be two or their ids say so."""
+        if self._may_unite(one, other):
+            self._join(one, other)
+
+    def unite_answer(self, one: int, other: int) -> None:
+        """Say that two have one response id."""
+        if self._have_one_name(one, other):
+            self._join(one, other)
+
+    def unite_nested(self, outer: int, inner: int) -> None:
+        """Say that one is the other seen from a layer above, unless either is matched in that layer already."""
+        if self.are_one(outer, inner) or not self._may_unite(outer, inner):
+            return
+        if self._scopes(outer).isdisjoint(self._scopes(inner)):
+            self._join(outer, inner)
+
+    def _may_unite(self, one: int, other: int) -> bool:
+        return self._have_one_name(one, other) and not _contradict(self._ids(one), self._ids(other))
+
+    def _have_one_name(self, one: int, other: int) -> bool:
+        mine, its = self._names[self._root(one)], self._names[self._root(other)]
+        return mine is None or its is None or mine == its
+
+    def _scopes(self, position: int) -> set[str]:
+        return {self._calls[member].scope_name for member in self._members[self._root(position)]}
+
+    def _ids(self, position: int) -> set[str]:
+        calls = (self._calls[member] for member in self._members[self._root(position)])
+        return {call.strong_id for call in calls if call.strong_id is not None}
+
+    def _root(self, position: int) -> int:
+        while self._parent[position] != position:
+            self._parent[position] = self._parent[self._parent[position]]
+            position = self._parent[position]
+        return position
+
+    def _join(self, one: int, other: int) -> None:
+        root, joined = sorted((self._root(one), self._root(other)))
+        if root != joined:
+            self._parent[joined] = root
+            self._members[root] += self._members[joined]
+            self._members[joined] = []
+            if self._names[root] is None:
+                self._names[root] = self._names[joined]
+
+
+def _contradict(ids: set[str], others: set[str]) -> bool:
+    """Whether two sets of strong ids are of two answers.
+
+    Ids of different issuers do not contradict: litellm mints ids in OpenAI's form for the answers of others.
+    """
+    if not ids or not others or ids & others:
+        return False
+    return not {issuer(response_id) for response_id in ids}.isdisjoint(issuer(response_id) for response_id in others)
+
+
+def _unite_equals(calls: Sequence[ModelCall], groups: _Groups) -> None:
+    by_answer: dict[str, int] = {}
+    by_span: dict[tuple[str, str, int], int] = {}
+    for position, call in enumerate(calls):
+        span = (call.trace_id, call.span_id, call.start_time_unix_nano)
+        groups.unite_answer(by_span.setdefault(span, position), position)
+        if (response_id := call.strong_id) is not None:
+            groups.unite_answer(by_answer.setdefault(response_id, position), position)
+
+
+def _unite_parents(calls: Sequence[ModelCall], groups: _Groups) -> None:
+    by_span = {(call.trace_id, call.span_id): position for position, call in enumerate(calls)}
+    order = sorted(range(len(calls)), key=lambda position: _order(calls[position]))
+    has_child: set[int] = set()
+    for position in order:
+        call = calls[position]
+        parent = by_span.get((call.trace_id, call.parent_span_id or ""))
+        if parent is None or parent == position or call.is_total or calls[parent].is_total:
+            continue
+        # One child only: of two requests with equal tokens below one span, one is another call.
+        if parent not in has_child and _is_layer_above(calls[parent], call):
+            has_child.add(parent)
+            groups.unite(parent, position)
+
+
+def _is_layer_above(parent: ModelCall, child: ModelCall) -> bool:
+    if parent.scope_name != child.scope_name:
+        return same_model(parent, child) and _look_alike(parent, child)
+    return (
+        _contains(parent, child)
+        and _look_alike(parent, child)
+        and (not same_model(parent, child) or _slack_ns(parent, child) <= _duration_ns(parent) // MAX_SLACK_PARTS)
+    )
+
+
+def _look_alike(outer: ModelCall, inner: ModelCall) -> bool:
+    """Whether two spans tell the same of a call: its kind and its tokens."""
+    if (outer.operation in WITHOUT_OUTPUT) != (inner.operation in WITHOUT_OUTPUT):
+        return False
+    if not isinstance(outer.usage, TokenUsage):
+        # A span above that knows no tokens says nothing that could be billed.
+        return True
+    return isinstance(inner.usage, TokenUsage) and _have_same_tokens(outer.usage, inner.usage)
+
+
+def _have_same_tokens(one: TokenUsage, other: TokenUsage) -> bool:
+    if one.input_tokens != other.input_tokens:
+        return False
+    # Some leave reasoning out of the output (OpenLLMetry's for Gemini, langchain-google).
+    outputs = {one.output_tokens, one.output_tokens - one.reasoning_tokens}
+    return not outputs.isdisjoint({other.output_tokens, other.output_tokens - other.reasoning_tokens})
+
+
+def _nested_pairs(calls: Sequence[ModelCall], groups: _Groups) -> Iterator[_Pair]:
+    """Every pair that the rule of one within the other would allow by itself."""
+    outers: defaultdict[tuple[str, int | None], defaultdict[str, list[tuple[int, str, int]]]] = defaultdict(
+        lambda: defaultdict(list),
+    )
+    for position, call in enumerate(calls):
+        if not call.is_total:
+            outers[alike_key(call)][call.scope_name].append((call.start_time_unix_nano, call.span_id, position))
+    for scopes in outers.values():
+        for starts in scopes.values():
+            starts.sort()
+    for position, call in enumerate(calls):
+        if call.is_total:
+            continue
+        process, tokens = alike_key(call)
+        # What tells no tokens may be the outer one of anything.
+        for bucket in {(process, tokens), (process, None)}:
+            for scope_name, starts in outers.get(bucket, {}).items():
+                if scope_name != call.scope_name:
+                    yield from _pairs_around(calls, groups, position, starts)
+
+
+def _pairs_around(
+    calls: Sequence[ModelCall],
+    groups: _Groups,
+    inner: int,
+    starts: list[tuple[int, str, int]],
+) -> Iterator[_Pair]:
+    call = calls[inner]
+    end = bisect_left(starts, (call.start_time_unix_nano + 1, "", 0))
+    for start, _, outer in starts[max(0, end - MAX_CANDIDATES) : end]:
+        around = calls[outer]
+        if around.end_time_unix_nano < call.end_time_unix_nano or groups.are_one(outer, inner):
+            continue
+        if _may_be_nested(around, call):
+            yield _Pair(
+                is_unmetered=not isinstance(around.usage, TokenUsage),
+                is_of_two_traces=around.trace_id != call.trace_id,
+                slack_ns=_slack_ns(around, call),
+                order=(start, around.span_id, call.start_time_unix_nano, call.span_id),
+                outer=outer,
+                inner=inner,
+            )
+
+
+def _may_be_nested(outer: ModelCall, inner: ModelCall) -> bool:
+    if not same_model(outer, inner) or not _look_alike(outer, inner) or _name_two(outer.customer, inner.customer):
+        return False
+    return outer.trace_id == inner.trace_id or sits_above(outer.scope_name, inner.scope_name)
+
+
+def _name_two(one: Customer | Unattributed, other: Customer | Unattributed) -> bool:
+    return (
+        isinstance(one, Customer)
+        and isinstance(other, Customer)
+        and (one.customer_id, one.external_customer_id) != (other.customer_id, other.external_customer_id)
+    )
+
+
+def alike_key(call: ModelCall) -> tuple[str, int | None]:
+    """Equal for calls that can be one within the other: their process, and input tokens (``None``: not known)."""
+    return call.process, call.usage.input_tokens if isinstance(call.usage, TokenUsage) else None
+
+
+def _unite_totals(calls: Sequence[ModelCall], groups: _Groups) -> None:
+    if not any(call.is_total for call in calls):
+        return
+    parts: defaultdict[str, list[int]] = defaultdict(list)
+    for position in sorted(range(len(calls)), key=lambda position: _order(calls[position])):
+        if not calls[position].is_total and isinstance(calls[position].usage, TokenUsage):
+            parts[calls[position].trace_id].append(position)
+    for position, call in enumerate(calls):
+        if call.is_total:
+            part = next((part for part in parts.get(call.trace_id, ()) if _contains(call, calls[part])), None)
+            if part is not None:
+                groups.unite(part, position)
+
+
+def _contains(outer: ModelCall, inner: ModelCall) -> bool:
+    return (
+        outer.process == inner.process
+        and outer.start_time_unix_nano <= inner.start_time_unix_nano
+        and outer.end_time_unix_nano >= inner.end_time_unix_nano
+    )
+
+
+def _duration_ns(call: ModelCall) -> int:
+    return call.end_time_unix_nano - call.start_time_unix_nano
+
+
+def _slack_ns(outer: ModelCall, inner: ModelCall) -> int:
+    return _duration_ns(outer) - _duration_ns(inner)
+
+
+def _order(call: ModelCall) -> tuple[int, int, str]:
+    return call.start_time_unix_nano, call.end_time_unix_nano, call.span_id

@@ -1,0 +1,187 @@
+"""From the intake to the ledger: which recorded spans are one call, and what becomes of it.
+
+Runs on the delivery thread. A portion of the oldest calls that have rested is looked at together with what was recorded
+in the moments after them and what was decided in the minutes before, because the span that tells that another one was a
+duplicate can come earlier or later, in another trace, or from another service.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_polar.billing.call import external_id
+from otel_polar.billing.merging import merge
+from otel_polar.billing.selection import select
+from otel_polar.delivery.decide import decide, unreadable
+from otel_polar.delivery.recent import REMEMBERED_S, KnownCall, Recent
+from otel_polar.delivery.record import dump_call, load_call
+from otel_polar.delivery.rows import Duplicate, Recorded
+from otel_polar.delivery.scopes_seen import ScopesSeen
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator, Sequence
+
+    from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.delivery.notices import Notices
+    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.rows import Decided
+    from otel_polar.settings import Settings
+
+PORTION: Final = 500
+"""Calls decided at once: a caller's thread may be waiting for the lock meanwhile."""
+
+CONTEXT_S: Final = 2.0
+"""Spans that were recorded this much later than a portion are looked at together with it, even if nothing rests."""
+
+MAX_CONTEXT: Final = 2_000
+MAX_RECALLED: Final = 5_000
+
+
+class _Read(NamedTuple):
+    recorded: Recorded
+    call: ModelCall
+
+
+class Intake:
+    """Decides what one outbox has recorded."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        settings: Settings,
+        resolver: Callable[[], PriceResolver],
+        notices: Notices,
+        counts: Counter[str],
+    ) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._resolver = resolver
+        self._notices = notices
+        self._counts = counts
+        self._scopes = ScopesSeen(notices)
+        self._recent: Recent | None = None
+        # The same rows are looked at again as long as they rest.
+        self._load = lru_cache(maxsize=2 * MAX_CONTEXT)(load_call)
+
+    def decide(self, *, settle_s: float, now: float) -> float | None:
+        """Decide a portion of what has rested; seconds until more has, ``None`` if nothing rests.
+
+        Raises:
+            OutboxError: if the outbox cannot be used. Nothing has changed then.
+        """
+        portion = self._outbox.recorded(limit=PORTION)
+        # A call from the future was recorded before the clock was set back: it has rested enough.
+        resting_s = {
+            r.seq: r.recorded_at + settle_s - now for r in portion if r.recorded_at <= now < r.recorded_at + settle_s
+        }
+        rested = [recorded for recorded in portion if recorded.seq not in resting_s]
+        if rested:
+            self._decide(rested, self._later(rested[-1], portion, settle_s), now)
+        if len(rested) == PORTION:
+            return 0.0
+        return min(resting_s.values(), default=None)
+
+    def forget_calls(self, *, now: float, limit: int) -> int:
+        """Forget the calls of sent events of which no other span is expected any more; how many."""
+        return self._outbox.forget_calls(before=now - REMEMBERED_S, limit=limit)
+
+    def _later(self, last: Recorded, portion: Sequence[Recorded], settle_s: float) -> list[Recorded]:
+        """What was recorded after the last rested call, so soon that it may be another span of one of them."""
+        later = [recorded for recorded in portion if recorded.seq > last.seq]
+        if len(portion) == PORTION:
+            later += self._outbox.recorded(limit=MAX_CONTEXT, after_seq=portion[-1].seq)
+        until = last.recorded_at + max(settle_s, CONTEXT_S)
+        return [recorded for recorded in later if recorded.recorded_at <= until]
+
+    def _decide(self, rested: Sequence[Recorded], later: Sequence[Recorded], now: float) -> None:
+        decided: list[Decided] = []
+        reads: list[_Read] = []
+        for recorded in rested:
+            read = self._read(recorded)
+            if isinstance(read, _Read):
+                reads.append(read)
+            else:
+                decided.append(unreadable(recorded, read, self._notices))
+        due = len(reads)
+        reads += [read for read in map(self._read, later) if isinstance(read, _Read)]
+        recent = self._recent = self._recent or self._recall(now)
+        duplicates: list[Duplicate] = []
+        known: list[KnownCall] = []
+        for positions, earlier in _grouped(reads, recent):
+            if positions[0] < due:
+                group = [reads[position] for position in positions]
+                known.append(self._decide_one(group, earlier, decided, duplicates, now))
+        self._counts["duplicate"] += len(duplicates) + self._outbox.decide(decided, duplicates, now=now)
+        for call in known:
+            recent.remember(call, now)
+
+    def _read(self, recorded: Recorded) -> _Read | Exception:
+        try:
+            call = self._load(recorded.call)
+            external_id(call).encode()
+        except Exception as error:  # noqa: BLE001 - one damaged row must not stop the rest
+            return error
+        return _Read(recorded, call)
+
+    def _decide_one(
+        self,
+        group: Sequence[_Read],
+        earlier: KnownCall | None,
+        decided: list[Decided],
+        duplicates: list[Duplicate],
+        now: float,
+    ) -> KnownCall:
+        """What becomes of one call that the spans in *group* tell of, and of one that was decided *earlier*, if any."""
+        calls = [*(() if earlier is None else earlier.calls), *(read.call for read in group)]
+        merged = merge(calls)
+        self._scopes.look_at(calls)
+        if earlier is not None and not earlier.is_held:
+            duplicates += [_duplicate(read, earlier.external_id) for read in group]
+            return KnownCall(earlier.external_id, is_held=False, calls=calls)
+        first = group[0].recorded
+        answer = decide(
+            first if len(calls) == 1 else Recorded(first.seq, first.recorded_at, dump_call(merged)),
+            merged,
+            settings=self._settings,
+            resolver=self._resolver(),
+            notices=self._notices,
+            now=now,
+        )
+        decided.append(answer)
+        others = [_duplicate(read, answer.external_id) for read in group]
+        duplicates += [other for other in others if other.seq != first.seq or other.external_id != other.of]
+        if earlier is not None and earlier.external_id != answer.external_id:
+            duplicates.append(Duplicate(earlier.external_id, answer.external_id, first.recorded_at, seq=None))
+        return KnownCall(answer.external_id, answer.state.is_held, calls)
+
+    def _recall(self, now: float) -> Recent:
+        """What this outbox has decided in the last minutes, by whichever process."""
+        recent = Recent(now)
+        for key, state, text in self._outbox.recalled(since=now - REMEMBERED_S, limit=MAX_RECALLED):
+            try:
+                recent.remember(KnownCall(key, state.is_held, [load_call(text)]), now)
+            except ValueError:
+                continue
+        return recent
+
+
+def _grouped(reads: Sequence[_Read], recent: Recent) -> Iterator[tuple[list[int], KnownCall | None]]:
+    """Positions of spans that tell of one call, with what is known of it from earlier."""
+    calls = [read.call for read in reads]
+    known: dict[int, KnownCall] = {}
+    for earlier in recent.related(calls):
+        for call in earlier.calls:
+            known[len(calls)] = earlier
+            calls.append(call)
+    for group in select(calls, known):
+        positions = [position for position in group if position < len(reads)]
+        if positions:
+            yield positions, next((known[position] for position in group if position in known), None)
+
+
+def _duplicate(read: _Read, of: str) -> Duplicate:
+    return Duplicate(external_id(read.call), of, read.recorded.recorded_at, read.recorded.seq)
