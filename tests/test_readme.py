@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from otel_polar import Settings
-from otel_polar.billing.call import BILLABLE_OPERATIONS, read_call
 from otel_polar.billing.catalog import Catalog
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.event import build_event
+from otel_polar.billing.operation import BILLABLE_OPERATIONS
 from otel_polar.billing.pricing import Cost
+from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
-from otel_polar.delivery.outbox import State
+from otel_polar.delivery.rows import State
 from tests.delivery.support import START_UNIX_NANO, a_call
 from tests.unmeasured import unmeasured_environment
 
@@ -94,8 +95,24 @@ def test_the_event_is_the_one_that_is_built() -> None:
 
 def test_every_operation_and_held_state_is_named() -> None:
     """Whoever finds a call held must find the word."""
-    for word in (*BILLABLE_OPERATIONS, *(state.value for state in State if state.value.startswith("held"))):
+    for word in (*BILLABLE_OPERATIONS.values(), *(state.value for state in State if state.value.startswith("held"))):
         assert word in README, word
+
+
+def test_what_explain_is_shown_to_say_is_what_it_says() -> None:
+    """The command and its output are copied from here."""
+    block = README.partition("<!-- command: explain -->")[2]
+    command = block.partition("```sh\n")[2].partition("\n```")[0].split()
+    shown = block.partition("```text\n")[2].partition("\n```")[0].split("\n")
+
+    result = subprocess.run(
+        [sys.executable, "-m", "otel_polar", *command[1:]], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    lines = result.stdout.splitlines()
+    end = shown.index("…")
+    assert command[0] == ".venv/bin/otel-polar"
+    assert [*shown[:end], shown[-1]] == [*lines[:end], lines[-1]]
 
 
 def test_the_default_identity_keys_are_named() -> None:

@@ -3,7 +3,11 @@
 Polar knows a customer by its own id (``customer_id``, a UUID) or by yours (``external_customer_id``). Only one is sent;
 the internal one wins, as in ai-billing's Polar destination. The sources, most explicit first::
 
-    bill_to(...)  >  attributes of the span itself  >  baggage
+    bill_to(...)  >  the span's attributes  >  baggage  >  what other systems call a user, on the span
+                  >  the same of the nearest span around it  >  the same of the resource
+
+What other systems call a user comes after baggage, because it may be another system's id of the same person: a hash for
+the provider, a login of an identity provider.
 
 An id that cannot be right (too long, control characters, not text) is refused, and the search ends there: falling back
 to a less explicit source could bill somebody else, and cutting an id short can turn it into another customer's.
@@ -12,6 +16,7 @@ to a less explicit source could bill somebody else, and cutting an id short can 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
@@ -20,12 +25,27 @@ if TYPE_CHECKING:
 
 MAX_ID_CHARACTERS: Final = 200
 _UUID_VERSION: Final = 4
+_NO_ATTRIBUTES: Final[Mapping[str, object]] = MappingProxyType({})
 # What a missing id looks like once a sender has written it as text, such as the W3CBaggagePropagator does with None.
 _WRITTEN_NOTHING: Final = frozenset({"None", "null", "undefined"})
 
 DEFAULT_CUSTOMER_ID_KEYS: Final = ("customerId", "polarCustomerId", "customer_id")
 DEFAULT_EXTERNAL_CUSTOMER_ID_KEYS: Final = ("userId", "externalId", "user_id", "user.id", "enduser.id")
 DEFAULT_MEMBER_ID_KEYS: Final = ("memberId", "member_id")
+DEFAULT_USER_ID_ATTRIBUTES: Final = (
+    "session.user_id",
+    "langfuse.user.id",  # Langfuse
+    "langfuse.trace.userId",
+    "traceloop.association.properties.user_id",  # OpenLLMetry, set_association_properties
+    "traceloop.association.properties.userId",
+    "ai.telemetry.metadata.userId",  # Vercel AI SDK, experimental_telemetry.metadata
+    "ai.telemetry.metadata.user_id",
+    "langsmith.metadata.user_id",  # LangSmith
+    "metadata.user_api_key_end_user_id",  # litellm
+    "gen_ai.request.user",  # OpenLIT, OpenLLMetry: OpenAI's parameter `user`
+    "llm.user",  # OpenLLMetry before 0.20
+    "llm.request.user",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +74,17 @@ class CustomerKeys(NamedTuple):
     internal: tuple[str, ...] = DEFAULT_CUSTOMER_ID_KEYS
     external: tuple[str, ...] = DEFAULT_EXTERNAL_CUSTOMER_ID_KEYS
     member: tuple[str, ...] = DEFAULT_MEMBER_ID_KEYS
+    other_systems: tuple[str, ...] = DEFAULT_USER_ID_ATTRIBUTES
 
     @property
     def all(self) -> frozenset[str]:
-        """Every name, of whichever kind."""
+        """Every name by which a customer is meant, of whichever kind; in attributes and in baggage."""
         return frozenset((*self.internal, *self.external, *self.member))
+
+    @property
+    def all_attributes(self) -> frozenset[str]:
+        """Every attribute that is looked at."""
+        return self.all.union(self.other_systems)
 
 
 class InvalidIdError(ValueError):
@@ -153,6 +179,60 @@ def read_customer(
         return text
 
     return _read(attributes, keys, check=check)
+
+
+def read_other_user(
+    attributes: Mapping[str, object],
+    keys: CustomerKeys,
+    *,
+    attribute_length_limit: int | None = None,
+) -> Customer | Unattributed | None:
+    """The customer by what another system calls its user, ``None`` if there is no such attribute."""
+    only_others = CustomerKeys(internal=(), external=keys.other_systems, member=())
+    return read_customer(attributes, only_others, attribute_length_limit=attribute_length_limit)
+
+
+def find_customer(
+    attributes: Mapping[str, object],
+    keys: CustomerKeys,
+    *,
+    carried: Customer | Unattributed | None = None,
+    inherited: Mapping[str, object] = _NO_ATTRIBUTES,
+    resource_attributes: Mapping[str, object] = _NO_ATTRIBUTES,
+    attribute_length_limit: int | None = None,
+) -> Customer | Unattributed:
+    """Who pays, as far as ``bill_to`` has not said it.
+
+    Args:
+        attributes: those of the span.
+        keys: under which names ids are looked for.
+        carried: what baggage says.
+        inherited: attributes of the nearest span around it that names anybody.
+        resource_attributes: those of the process.
+        attribute_length_limit: what attributes of spans are cut at.
+    """
+    limit = attribute_length_limit
+    return (
+        read_customer(attributes, keys, attribute_length_limit=limit)
+        or carried
+        or read_other_user(attributes, keys, attribute_length_limit=limit)
+        or read_any_user(inherited, keys, attribute_length_limit=limit)
+        or read_any_user(resource_attributes, keys)
+        or NOBODY
+    )
+
+
+def read_any_user(
+    attributes: Mapping[str, object],
+    keys: CustomerKeys,
+    *,
+    attribute_length_limit: int | None = None,
+) -> Customer | Unattributed | None:
+    """The customer that attributes name, or else by what another system calls its user; ``None`` if they name none."""
+    if not attributes:
+        return None
+    named = read_customer(attributes, keys, attribute_length_limit=attribute_length_limit)
+    return named or read_other_user(attributes, keys, attribute_length_limit=attribute_length_limit)
 
 
 def read_baggage_customer(members: Mapping[str, object], keys: CustomerKeys) -> Customer | Unattributed | None:

@@ -1,7 +1,7 @@
 """What is known about who pays, where it is kept in a context, and which word counts.
 
 The sources, most explicit first: ``bill_to`` (kept under a private context key, which no header can set), the span's
-own attributes, baggage.
+own attributes, baggage; and then whatever names a user on the span, on the nearest span around it, or on the resource.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from opentelemetry import baggage, context
 
 from otel_polar.billing.customer import (
-    NOBODY,
     Customer,
     CustomerKeys,
     Unattributed,
+    find_customer,
     read_baggage_customer,
-    read_customer,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 IDENTITY_KEY: Final = context.create_key("otel-polar-identity")
 _NO_TAGS: Final[Mapping[str, TagValue]] = MappingProxyType({})
+_NO_ATTRIBUTES: Final[Mapping[str, object]] = MappingProxyType({})
 MAX_TAG_BITS: Final = 63
 MAX_TAG_CHARACTERS: Final = 500
 """What Polar takes of a text; more than that must not fill the disk."""
@@ -74,12 +74,23 @@ def identity_in(current: Context, keys: CustomerKeys, tag_keys: tuple[str, ...])
     return told._replace(carried=carried, carried_tags=carried_tags)
 
 
-def who_pays(identity: Identity, span: SpanRecord, keys: CustomerKeys) -> Customer | Unattributed:
-    """The most explicit word: ``bill_to``, then the span's own attributes, then baggage."""
+def who_pays(
+    identity: Identity,
+    span: SpanRecord,
+    keys: CustomerKeys,
+    inherited: Attributes = _NO_ATTRIBUTES,
+) -> Customer | Unattributed:
+    """The most explicit word; *inherited* are the attributes of the nearest span around this one that names anybody."""
     if identity.told is not None:
         return identity.told
-    named = read_customer(span.attributes, keys, attribute_length_limit=span.attribute_length_limit)
-    return named or identity.carried or NOBODY
+    return find_customer(
+        span.attributes,
+        keys,
+        carried=identity.carried,
+        inherited=inherited,
+        resource_attributes=span.resource_attributes,
+        attribute_length_limit=span.attribute_length_limit,
+    )
 
 
 def tags_of(identity: Identity, attributes: Attributes, tag_keys: tuple[str, ...]) -> dict[str, TagValue]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import get_current_span
 
-from otel_polar.billing.semconv import MODEL_CALL_MARKERS, OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL
+from otel_polar.billing.semconv import MODEL_CALL_MARKERS, PROVIDER_NAME, REQUEST_MODEL
 from otel_polar.billing.span import attributes_of, read_span
 from otel_polar.capture.attribution import use_baggage_keys
 from otel_polar.capture.blocks import current_context, mend_current_context
@@ -24,7 +25,7 @@ from otel_polar.delivery.notices import describe, logger
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import Span
     from opentelemetry.trace import SpanContext
 
     from otel_polar.billing.span import Attributes
@@ -36,9 +37,11 @@ MAX_OPEN_SPANS: Final = 100_000
 
 
 # What a span started with: its context, which is kept so that its id() is not used again while it is a key, who pays,
-# and attributes that may be pushed out. A plain tuple, because one is made and dropped for every span in a bill_to.
-_Started: TypeAlias = "tuple[SpanContext, Identity, Attributes]"
+# attributes that may be pushed out, and those by which the nearest span around it names a user. A plain tuple, because
+# one is made and dropped for every span in a bill_to.
+_Started: TypeAlias = "tuple[SpanContext, Identity, Attributes, Attributes]"
 _NO_ATTRIBUTES: Final[Attributes] = {}
+_NOT_STARTED: Final = (None, NO_IDENTITY, _NO_ATTRIBUTES, _NO_ATTRIBUTES)
 
 
 class PolarSpanProcessor(SpanProcessor):
@@ -63,12 +66,8 @@ class PolarSpanProcessor(SpanProcessor):
         # the application has to be this cheap.
         self._started: dict[int, _Started] = {}
         # Set when the span starts, and the first to be pushed out when it has too many attributes.
-        self._kept_keys = self._keys.all | {
-            *self._tag_keys,
-            OPERATION_NAME,
-            *PROVIDER_NAME,
-            REQUEST_MODEL,
-        }
+        self._user_keys = self._keys.all_attributes
+        self._kept_keys = self._user_keys | {*self._tag_keys, *MODEL_CALL_MARKERS, *PROVIDER_NAME, *REQUEST_MODEL}
         self._pipeline: Pipeline | None = None
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
@@ -91,9 +90,11 @@ class PolarSpanProcessor(SpanProcessor):
             identity = identity_in(context, self._keys, self._tag_keys)
             attributes = attributes_of(span)
             keys = self._kept_keys.intersection(attributes)
-            if identity is not None or keys:
+            is_told = identity is not None and identity.told is not None
+            inherited = _NO_ATTRIBUTES if is_told else self._inherited(context)
+            if identity is not None or keys or inherited:
                 kept = {key: attributes[key] for key in keys} if keys else _NO_ATTRIBUTES
-                self._remember((span.get_span_context(), identity or NO_IDENTITY, kept))
+                self._remember((span.get_span_context(), identity or NO_IDENTITY, kept, inherited))
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
 
@@ -102,11 +103,17 @@ class PolarSpanProcessor(SpanProcessor):
         started = None
         try:
             # These lines run for every span of the application, in a sixth of a microsecond: hence the SDK's private
-            # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out.
+            # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out, without that
+            # of Vercel's SDK, which is not Python.
             started = self._started.pop(id(span._context), None)  # noqa: SLF001 - see above
             bounded = span._attributes  # noqa: SLF001 - see above
             attributes = bounded._dict  # type: ignore[union-attr]  # noqa: SLF001 - see above
-            if "gen_ai.operation.name" not in attributes and "gen_ai.system" not in attributes and not bounded.dropped:  # type: ignore[union-attr]
+            if (
+                "gen_ai.operation.name" not in attributes
+                and "gen_ai.system" not in attributes
+                and "openinference.span.kind" not in attributes
+                and not bounded.dropped  # type: ignore[union-attr]
+            ):
                 return
         except Exception:  # noqa: BLE001, S110 - spans of another make are looked at by their public names
             pass
@@ -123,6 +130,17 @@ class PolarSpanProcessor(SpanProcessor):
             return True
         return self._pipeline.force_flush(timeout_millis / 1_000)
 
+    def _inherited(self, context: Context) -> Attributes:
+        """By which attributes the nearest span around a new one names a user, such as a request after a login."""
+        parent = get_current_span(context)
+        if not isinstance(parent, ReadableSpan):
+            return _NO_ATTRIBUTES
+        attributes = attributes_of(parent)
+        if keys := self._user_keys.intersection(attributes):
+            return {key: attributes[key] for key in keys}
+        started = self._started.get(id(parent.get_span_context()))
+        return _NO_ATTRIBUTES if started is None else started[3]
+
     def _remember(self, started: _Started) -> None:
         if len(self._started) >= MAX_OPEN_SPANS:
             self._started.pop(next(iter(self._started)), None)
@@ -132,14 +150,14 @@ class PolarSpanProcessor(SpanProcessor):
         if self._pipeline is None:
             return
         try:
-            _, identity, start_attributes = started or (None, NO_IDENTITY, _NO_ATTRIBUTES)
-            record = read_span(span, start_attributes)
+            _, identity, start_attributes, inherited = started or _NOT_STARTED
+            record = read_span(span, start_attributes, self._pipeline.process)
             if MODEL_CALL_MARKERS.isdisjoint(record.attributes):
                 return
             mend_current_context()
             self._pipeline.take(
                 record,
-                who_pays(identity, record, self._keys),
+                who_pays(identity, record, self._keys, inherited),
                 tags_of(identity, record.attributes, self._tag_keys),
             )
         except Exception as error:  # noqa: BLE001 - the application must not notice

@@ -11,6 +11,7 @@ import typer
 
 from otel_polar._version import __version__
 from otel_polar.cli.demo import demo
+from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.sandbox import sandbox
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(sandbox)
+app.command("explain")(explain_spans)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -1,0 +1,131 @@
+"""What becomes of each span of a recording, and why: the rules of billing, made visible.
+
+The same functions decide here as in a process or behind a Collector. Two things are not in a recording, baggage and
+``bill_to``: who pays is told by attributes, or by whoever asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_polar.billing.call import ModelCall, external_id
+from otel_polar.billing.customer import Customer, CustomerKeys, Unattributed, find_customer
+from otel_polar.billing.merging import leading_of, merge
+from otel_polar.billing.pricing import Cost
+from otel_polar.billing.reading import read_call
+from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
+from otel_polar.billing.selection import select
+from otel_polar.billing.usage import Unmetered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from otel_polar.billing.pricing import Unpriced
+    from otel_polar.billing.span import SpanRecord
+
+MAX_ANCESTORS: Final = 100
+
+BILLED: Final = "billed"
+DUPLICATE: Final = "duplicate"
+NOT_BILLED: Final = "not billed"
+UNMETERED: Final = "held: unmetered"
+UNATTRIBUTED: Final = "held: unattributed"
+UNPRICED: Final = "held: unpriced"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What becomes of one span. ``call`` is what was read of it or, where it is billed, of all spans of the call.
+
+    ``of`` is the external id of the event it belongs to, ``None`` if it belongs to none.
+    """
+
+    span: SpanRecord
+    verdict: str
+    reason: str
+    call: ModelCall | None = None
+    cost: Cost | None = None
+    of: str | None = None
+
+
+def explain(
+    spans: Sequence[SpanRecord],
+    *,
+    keys: CustomerKeys,
+    bill_scopes: tuple[str, ...] = (),
+    resolver: Callable[[ModelCall], Cost | Unpriced],
+    carried: Customer | None = None,
+) -> list[Explanation]:
+    """One explanation for each of *spans*, in their order.
+
+    Args:
+        spans: a recording, in any order.
+        keys: under which names customers are looked for.
+        bill_scopes: the scopes that bill; all, if there are none.
+        resolver: what calls cost.
+        carried: who pays as far as baggage would have said it.
+    """
+    by_id = {(span.trace_id, span.span_id): span for span in spans}
+    answers: dict[int, Explanation] = {}
+    calls: list[ModelCall] = []
+    places: list[int] = []
+    for place, span in enumerate(spans):
+        call = read_call(span, _customer(span, by_id, keys, carried))
+        if not isinstance(call, ModelCall):
+            answers[place] = Explanation(span, NOT_BILLED, call.reason)
+        elif not bills(call.scope_name, bill_scopes):
+            answers[place] = Explanation(span, NOT_BILLED, NOT_AMONG_BILL_SCOPES, call)
+        else:
+            calls.append(call)
+            places.append(place)
+    for group in select(calls):
+        merged = merge([calls[position] for position in group])
+        leading = leading_of([calls[position] for position in group])
+        verdict, reason, cost = _decide(merged, resolver)
+        for position in group:
+            place, key = places[position], external_id(merged)
+            if calls[position] is leading:
+                answers[place] = Explanation(spans[place], verdict, reason, merged, cost, key)
+            else:
+                told = f"another span of the call that {leading.scope_name or 'an unnamed scope'} tells of"
+                answers[place] = Explanation(spans[place], DUPLICATE, told, calls[position], of=key)
+    return [answers[place] for place in range(len(spans))]
+
+
+def _decide(call: ModelCall, resolver: Callable[[ModelCall], Cost | Unpriced]) -> tuple[str, str, Cost | None]:
+    if isinstance(call.usage, Unmetered):
+        return UNMETERED, call.usage.reason, None
+    price = resolver(call)
+    cost = price if isinstance(price, Cost) else None
+    if isinstance(call.customer, Unattributed):
+        return UNATTRIBUTED, call.customer.reason, cost
+    return (UNPRICED, price.reason, None) if not isinstance(price, Cost) else (BILLED, "a call to a model", cost)
+
+
+def _customer(
+    span: SpanRecord,
+    by_id: Mapping[tuple[str, str], SpanRecord],
+    keys: CustomerKeys,
+    carried: Customer | None,
+) -> Customer | Unattributed:
+    names = keys.all_attributes
+    inherited = next((around.attributes for around in _around(span, by_id) if names & around.attributes.keys()), {})
+    return find_customer(
+        span.attributes,
+        keys,
+        carried=carried,
+        inherited=inherited,
+        resource_attributes=span.resource_attributes,
+        attribute_length_limit=span.attribute_length_limit,
+    )
+
+
+def _around(span: SpanRecord, by_id: Mapping[tuple[str, str], SpanRecord]) -> Iterator[SpanRecord]:
+    """The spans of the same process around one, the nearest first."""
+    for _ in range(MAX_ANCESTORS):
+        parent = by_id.get((span.trace_id, span.parent_span_id or ""))
+        if parent is None or parent.process != span.process:
+            return
+        yield parent
+        span = parent
