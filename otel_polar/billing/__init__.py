@@ -2,9 +2,16 @@
 
 ::
 
-    ReadableSpan ─▶ SpanRecord ─▶ ModelCall | NotBilled ─▶ Cost | Unpriced ─▶ UsageEvent
-       span.py                    call.py, usage.py,       pricing.py,        event.py
-                                  customer.py              catalog.py
+    ReadableSpan ─▶ SpanRecord ─▶ ModelCall | NotBilled ─▶ one of several spans ─▶ Cost | Unpriced ─▶ UsageEvent
+       span.py        reading.py, usual.py                  selection.py,           pricing.py,        event.py
+                      operation.py   what the span is       merging.py              catalog.py
+                      attributes.py  what is on it
+                      counts.py      its tokens
+                      customer.py    who pays
+
+What is read is in tables, with a source each: ``semconv`` (names of attributes), ``operation`` (what is one request),
+``scopes`` (what an emitter means by a number, and where it sits), ``provider``, ``provider_usage``, ``models``,
+``response_id``. ``explain`` shows for any span what came of it.
 
 Everything here is a function of its arguments, so every rule about money can be a table in a test.
 """

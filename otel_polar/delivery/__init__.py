@@ -6,13 +6,17 @@
     forks.py      asks before a fork, and tells after it
     worker.py     the thread that repeats the steps of delivery
     step.py       one step: decide what has rested, send one batch, say how long there is nothing to do
-    decide.py     a recorded call becomes an event with a frozen body, or is held for a reason
+    intake.py     which recorded spans are one call, and from the intake to the ledger
+    recent.py     what was decided in the last minutes, of which another span may still come
+    scopes_seen.py  whether two instrumentations tell of the calls to one provider
+    decide.py     a call becomes an event with a frozen body, or is held for a reason
     sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
     storage.py    where this process's calls lie: its file, and the memory that stands in for it
     files.py      which process owns which outbox file
     transfer.py   what one outbox holds, carried over to another
     outbox.py     the durable queue and ledger
+    rows.py       what lies in it, and the states a call can be in
     database.py   one SQLite connection under one lock
     record.py     a ModelCall as the JSON that lies in the outbox, and back
     notices.py    say what is wrong once, and once again when it is over
