@@ -186,6 +186,9 @@ SEVERAL_CALLS = {
         "a tool's call in a chain",
     ),
     "another process": Hazard([call("a", FRAMEWORK, 0, 100, process="p"), _inner], 2, "two clocks, two users"),
+    "one in the middle of a long one": Hazard(
+        [call("a", FRAMEWORK, 0, 3_000), call("b", CLIENT, 1_000, 2_000)], 2, "a layer adds milliseconds"
+    ),
     "one after the other": Hazard([call("a", FRAMEWORK, 0, 50), call("b", CLIENT, 40, 90)], 2, "not within it"),
     "a client around a framework": Hazard([call("a", CLIENT, 0, 100), call("b", FRAMEWORK, 1, 99)], 2, "upside down"),
     "two libraries": Hazard(
