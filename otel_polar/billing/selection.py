@@ -183,7 +183,10 @@ def _unite_parents(calls: Sequence[ModelCall], groups: _Groups) -> None:
         # One child only: of two requests with equal tokens below one span, one is another call.
         if parent not in has_child and _is_layer_above(calls[parent], call):
             has_child.add(parent)
-            groups.unite(parent, position)
+            if calls[parent].scope_name == call.scope_name:
+                groups.unite(parent, position)
+            else:
+                groups.unite_nested(parent, position)
 
 
 def _is_layer_above(parent: ModelCall, child: ModelCall) -> bool:

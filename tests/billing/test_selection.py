@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,12 @@ def in_trace(*calls: ModelCall) -> list[ModelCall]:
 
 def below(parent: ModelCall, child: ModelCall) -> ModelCall:
     return child._replace(trace_id=parent.trace_id, parent_span_id=parent.span_id)
+
+
+def chain(*scopes: str) -> list[ModelCall]:
+    """Spans of one trace, each the parent of the next."""
+    calls = in_trace(*(call(f"c{depth}", scope, depth, 100 - depth) for depth, scope in enumerate(scopes)))
+    return [calls[0], *(below(parent, child) for parent, child in pairwise(calls))]
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,7 @@ SEVERAL_CALLS = {
     "a tool's call below a model's": Hazard(
         [_chat, below(_chat, call("tool", CLIENT, 20, 30, response_model="gpt-4o"))], 2, "a tool asks another model"
     ),
+    "calls below calls, of two scopes in turn": Hazard(chain(AGENTS, CLIENT, AGENTS, CLIENT), 2, "a tool asks again"),
     "two attempts of a framework": Hazard(
         in_trace(
             call("f1", FRAMEWORK, 0, 50),
