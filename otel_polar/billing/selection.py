@@ -33,9 +33,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_polar.billing.customer import Customer
+from otel_polar.billing.groups import Groups
 from otel_polar.billing.models import same_model
 from otel_polar.billing.operation import WITHOUT_OUTPUT
-from otel_polar.billing.response_id import issuer
 from otel_polar.billing.scopes import sits_above
 from otel_polar.billing.usage import TokenUsage
 
@@ -64,7 +64,7 @@ def select(calls: Sequence[ModelCall], known: Mapping[int, object] | None = None
     *known* names, by position, the groups that were decided earlier: calls with equal names are in one group, and
     groups of different names stay apart. Every position is in exactly one group.
     """
-    groups = _Groups(calls, {} if known is None else known)
+    groups = Groups(calls, {} if known is None else known)
     _unite_equals(calls, groups)
     _unite_parents(calls, groups)
     for pair in sorted(_nested_pairs(calls, groups)):
@@ -84,84 +84,7 @@ class _Pair(NamedTuple):
     inner: int
 
 
-class _Groups:
-    """Disjoint sets of positions, with what must stay unique in each."""
-
-    def __init__(self, calls: Sequence[ModelCall], known: Mapping[int, object]) -> None:
-        self._calls = calls
-        self._parent = list(range(len(calls)))
-        self._members = [[position] for position in range(len(calls))]
-        self._names: list[object] = [known.get(position) for position in range(len(calls))]
-        first: dict[object, int] = {}
-        for position, name in known.items():
-            self._join(first.setdefault(name, position), position)
-
-    def all(self) -> list[list[int]]:
-        """Every group, its positions in order."""
-        return [sorted(self._members[root]) for root in range(len(self._calls)) if self._parent[root] == root]
-
-    def are_one(self, one: int, other: int) -> bool:
-        """Whether two positions are in one group."""
-        return self._root(one) == self._root(other)
-
-    def unite(self, one: int, other: int) -> None:
-        """Say that two are one call, unless they were decided to be two or their ids say so."""
-        if self._may_unite(one, other):
-            self._join(one, other)
-
-    def unite_answer(self, one: int, other: int) -> None:
-        """Say that two have one response id."""
-        if self._have_one_name(one, other):
-            self._join(one, other)
-
-    def unite_nested(self, outer: int, inner: int) -> None:
-        """Say that one is the other seen from a layer above, unless either is matched in that layer already."""
-        if self.are_one(outer, inner) or not self._may_unite(outer, inner):
-            return
-        if self._scopes(outer).isdisjoint(self._scopes(inner)):
-            self._join(outer, inner)
-
-    def _may_unite(self, one: int, other: int) -> bool:
-        return self._have_one_name(one, other) and not _contradict(self._ids(one), self._ids(other))
-
-    def _have_one_name(self, one: int, other: int) -> bool:
-        mine, its = self._names[self._root(one)], self._names[self._root(other)]
-        return mine is None or its is None or mine == its
-
-    def _scopes(self, position: int) -> set[str]:
-        return {self._calls[member].scope_name for member in self._members[self._root(position)]}
-
-    def _ids(self, position: int) -> set[str]:
-        calls = (self._calls[member] for member in self._members[self._root(position)])
-        return {call.strong_id for call in calls if call.strong_id is not None}
-
-    def _root(self, position: int) -> int:
-        while self._parent[position] != position:
-            self._parent[position] = self._parent[self._parent[position]]
-            position = self._parent[position]
-        return position
-
-    def _join(self, one: int, other: int) -> None:
-        root, joined = sorted((self._root(one), self._root(other)))
-        if root != joined:
-            self._parent[joined] = root
-            self._members[root] += self._members[joined]
-            self._members[joined] = []
-            if self._names[root] is None:
-                self._names[root] = self._names[joined]
-
-
-def _contradict(ids: set[str], others: set[str]) -> bool:
-    """Whether two sets of strong ids are of two answers.
-
-    Ids of different issuers do not contradict: litellm mints ids in OpenAI's form for the answers of others.
-    """
-    if not ids or not others or ids & others:
-        return False
-    return not {issuer(response_id) for response_id in ids}.isdisjoint(issuer(response_id) for response_id in others)
-
-
-def _unite_equals(calls: Sequence[ModelCall], groups: _Groups) -> None:
+def _unite_equals(calls: Sequence[ModelCall], groups: Groups) -> None:
     by_answer: dict[str, int] = {}
     by_span: dict[tuple[str, str, int], int] = {}
     for position, call in enumerate(calls):
@@ -171,7 +94,7 @@ def _unite_equals(calls: Sequence[ModelCall], groups: _Groups) -> None:
             groups.unite_answer(by_answer.setdefault(response_id, position), position)
 
 
-def _unite_parents(calls: Sequence[ModelCall], groups: _Groups) -> None:
+def _unite_parents(calls: Sequence[ModelCall], groups: Groups) -> None:
     by_span = {(call.trace_id, call.span_id): position for position, call in enumerate(calls)}
     order = sorted(range(len(calls)), key=lambda position: _order(calls[position]))
     has_child: set[int] = set()
@@ -217,7 +140,7 @@ def _have_same_tokens(one: TokenUsage, other: TokenUsage) -> bool:
     return not outputs.isdisjoint({other.output_tokens, other.output_tokens - other.reasoning_tokens})
 
 
-def _nested_pairs(calls: Sequence[ModelCall], groups: _Groups) -> Iterator[_Pair]:
+def _nested_pairs(calls: Sequence[ModelCall], groups: Groups) -> Iterator[_Pair]:
     """Every pair that the rule of one within the other would allow by itself."""
     outers: defaultdict[tuple[str, int | None], defaultdict[str, list[tuple[int, str, int]]]] = defaultdict(
         lambda: defaultdict(list),
@@ -241,7 +164,7 @@ def _nested_pairs(calls: Sequence[ModelCall], groups: _Groups) -> Iterator[_Pair
 
 def _pairs_around(
     calls: Sequence[ModelCall],
-    groups: _Groups,
+    groups: Groups,
     inner: int,
     starts: list[tuple[int, str, int]],
 ) -> Iterator[_Pair]:
@@ -283,7 +206,7 @@ def alike_key(call: ModelCall) -> tuple[str, int | None]:
     return call.process, call.usage.input_tokens if isinstance(call.usage, TokenUsage) else None
 
 
-def _unite_totals(calls: Sequence[ModelCall], groups: _Groups) -> None:
+def _unite_totals(calls: Sequence[ModelCall], groups: Groups) -> None:
     if not any(call.is_total for call in calls):
         return
     parts: defaultdict[str, list[int]] = defaultdict(list)
