@@ -86,6 +86,15 @@ class CustomerKeys(NamedTuple):
         """Every attribute that is looked at."""
         return self.all.union(self.other_systems)
 
+    @property
+    def naming(self) -> frozenset[str]:
+        """Those that name somebody: a member alone does not."""
+        return frozenset((*self.internal, *self.external, *self.other_systems))
+
+
+class DroppedAttribute:
+    """Stands for an attribute that a span may have had, and that its limit has pushed out: an id that cannot be one."""
+
 
 class InvalidIdError(ValueError):
     """A value that cannot be a customer's id; the message says why and does not repeat the value."""

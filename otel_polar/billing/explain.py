@@ -32,6 +32,7 @@ NOT_BILLED: Final = "not billed"
 UNMETERED: Final = "held: unmetered"
 UNATTRIBUTED: Final = "held: unattributed"
 UNPRICED: Final = "held: unpriced"
+DROPPED: Final = "dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def explain(
     bill_scopes: tuple[str, ...] = (),
     resolver: Callable[[ModelCall], Cost | Unpriced],
     carried: Customer | None = None,
+    sends_unpriced: bool = False,
+    drops_unattributed: bool = False,
 ) -> list[Explanation]:
     """One explanation for each of *spans*, in their order.
 
@@ -65,6 +68,8 @@ def explain(
         bill_scopes: the scopes that bill; all, if there are none.
         resolver: what calls cost.
         carried: who pays as far as baggage would have said it.
+        sends_unpriced: calls without a known price are sent without cost (``on_unpriced="send"``).
+        drops_unattributed: calls with nobody to bill are not kept (``on_unattributed="drop"``).
     """
     by_id = {(span.trace_id, span.span_id): span for span in spans}
     answers: dict[int, Explanation] = {}
@@ -83,6 +88,10 @@ def explain(
         merged = merge([calls[position] for position in group])
         leading = leading_of([calls[position] for position in group])
         verdict, reason, cost = _decide(merged, resolver)
+        if verdict == UNPRICED and sends_unpriced:
+            verdict, reason = BILLED, f"a call to a model, without cost: {reason}"
+        if verdict == UNATTRIBUTED and drops_unattributed:
+            verdict = DROPPED
         for position in group:
             place, key = places[position], external_id(merged)
             if calls[position] is leading:
@@ -109,7 +118,7 @@ def _customer(
     keys: CustomerKeys,
     carried: Customer | None,
 ) -> Customer | Unattributed:
-    names = keys.all_attributes
+    names = keys.naming
     inherited = next((around.attributes for around in _around(span, by_id) if names & around.attributes.keys()), {})
     return find_customer(
         span.attributes,

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_polar.billing.customer import Customer
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from otel_polar.billing.customer import Unattributed
 
 MAX_CANDIDATES: Final = 64
-"""How many spans of a scope are looked at as the outer one of another, those that began last before it."""
+"""How many spans of a scope are looked at as the outer one of another, those that are least longer than it."""
 
 MAX_SLACK_NS: Final = 250_000_000
 """A span around another one is longer by what a layer does before and after it: at most 0.2 s, and mostly a few
@@ -169,17 +170,22 @@ def _pairs_around(
     starts: list[tuple[int, str, int]],
 ) -> Iterator[_Pair]:
     call = calls[inner]
+    first = bisect_left(starts, (call.start_time_unix_nano - MAX_SLACK_NS, "", 0))
     end = bisect_left(starts, (call.start_time_unix_nano + 1, "", 0))
-    for start, _, outer in starts[max(0, end - MAX_CANDIDATES) : end]:
-        around = calls[outer]
-        if around.end_time_unix_nano < call.end_time_unix_nano or groups.are_one(outer, inner):
-            continue
-        if _may_be_nested(around, call):
+    around = [
+        (_slack_ns(calls[outer], call), start, span_id, outer)
+        for start, span_id, outer in starts[first:end]
+        if calls[outer].end_time_unix_nano >= call.end_time_unix_nano
+    ]
+    if len(around) > MAX_CANDIDATES:
+        around = nsmallest(MAX_CANDIDATES, around)
+    for slack_ns, start, span_id, outer in around:
+        if not groups.are_one(outer, inner) and _may_be_nested(calls[outer], call):
             yield _Pair(
-                is_unmetered=not isinstance(around.usage, TokenUsage),
-                is_of_two_traces=around.trace_id != call.trace_id,
-                slack_ns=_slack_ns(around, call),
-                order=(start, around.span_id, call.start_time_unix_nano, call.span_id),
+                is_unmetered=not isinstance(calls[outer].usage, TokenUsage),
+                is_of_two_traces=calls[outer].trace_id != call.trace_id,
+                slack_ns=slack_ns,
+                order=(start, span_id, call.start_time_unix_nano, call.span_id),
                 outer=outer,
                 inner=inner,
             )

@@ -58,7 +58,7 @@ def read_span(span: ReadableSpan, start_attributes: Attributes = _NO_ATTRIBUTES,
         raise ValueError(msg)
     scope = span.instrumentation_scope
     return SpanRecord(
-        name=span.name,
+        name=span.name if isinstance(span.name, str) else str(span.name),
         trace_id=f"{context.trace_id:032x}",
         span_id=f"{context.span_id:016x}",
         start_time_unix_nano=span.start_time,

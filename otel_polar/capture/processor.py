@@ -12,10 +12,12 @@ limits (opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be ano
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from weakref import WeakKeyDictionary
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import get_current_span
 
+from otel_polar.billing.customer import DroppedAttribute
 from otel_polar.billing.semconv import MODEL_CALL_MARKERS, PROVIDER_NAME, REQUEST_MODEL
 from otel_polar.billing.span import attributes_of, read_span
 from otel_polar.capture.attribution import use_baggage_keys
@@ -67,6 +69,10 @@ class PolarSpanProcessor(SpanProcessor):
         self._started: dict[int, _Started] = {}
         # Set when the span starts, and the first to be pushed out when it has too many attributes.
         self._user_keys = self._keys.all_attributes
+        self._naming_keys = self._keys.naming
+        self._may_be_dropped: Attributes = {self._keys.external[0]: DroppedAttribute()} if self._keys.external else {}
+        # For children that start when their parent has ended.
+        self._inherited_by: WeakKeyDictionary[ReadableSpan, Attributes] = WeakKeyDictionary()
         self._kept_keys = self._user_keys | {*self._tag_keys, *MODEL_CALL_MARKERS, *PROVIDER_NAME, *REQUEST_MODEL}
         self._pipeline: Pipeline | None = None
         if settings.access_token is None:
@@ -94,6 +100,8 @@ class PolarSpanProcessor(SpanProcessor):
             inherited = _NO_ATTRIBUTES if is_told else self._inherited(context)
             if identity is not None or keys or inherited:
                 kept = {key: attributes[key] for key in keys} if keys else _NO_ATTRIBUTES
+                if inherited:
+                    self._inherited_by[span] = inherited
                 self._remember((span.get_span_context(), identity or NO_IDENTITY, kept, inherited))
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
@@ -136,10 +144,16 @@ class PolarSpanProcessor(SpanProcessor):
         if not isinstance(parent, ReadableSpan):
             return _NO_ATTRIBUTES
         attributes = attributes_of(parent)
-        if keys := self._user_keys.intersection(attributes):
-            return {key: attributes[key] for key in keys}
+        if not self._naming_keys.isdisjoint(attributes):
+            return {key: attributes[key] for key in self._user_keys.intersection(attributes)}
         started = self._started.get(id(parent.get_span_context()))
-        return _NO_ATTRIBUTES if started is None else started[3]
+        if started is not None and not self._naming_keys.isdisjoint(started[2]):
+            # Pushed out since by the limit of attributes.
+            return {key: started[2][key] for key in self._user_keys.intersection(started[2])}
+        if parent.dropped_attributes:
+            # It may have named somebody after it began; whoever is named further out need not be the same.
+            return self._may_be_dropped
+        return self._inherited_by.get(parent, _NO_ATTRIBUTES)
 
     def _remember(self, started: _Started) -> None:
         if len(self._started) >= MAX_OPEN_SPANS:

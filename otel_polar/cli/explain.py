@@ -76,6 +76,8 @@ def _explain(content: bytes, settings: Settings, carried: Customer | None) -> tu
         bill_scopes=tuple(settings.bill_scopes),
         resolver=Catalog(),
         carried=carried,
+        sends_unpriced=settings.on_unpriced == "send",
+        drops_unattributed=settings.on_unattributed == "drop",
     )
     return explanations, read.unreadable
 

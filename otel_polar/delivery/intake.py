@@ -7,10 +7,12 @@ duplicate can come earlier or later, in another trace, or from another service.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_polar.billing.call import external_id
+from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.merging import merge
 from otel_polar.billing.selection import select
 from otel_polar.delivery.decide import decide, unreadable
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from otel_polar.billing.pricing import PriceResolver
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
-    from otel_polar.delivery.rows import Decided
+    from otel_polar.delivery.rows import Decided, Known
     from otel_polar.settings import Settings
 
 PORTION: Final = 500
@@ -64,16 +66,19 @@ class Intake:
         self._counts = counts
         self._scopes = ScopesSeen(notices)
         self._recent: Recent | None = None
+        self._arrivals = 0
         # The same rows are looked at again as long as they rest.
         self._load = lru_cache(maxsize=2 * MAX_CONTEXT)(load_call)
 
-    def decide(self, *, settle_s: float, now: float) -> float | None:
+    def decide(self, *, settle_s: float, clock: Callable[[], float]) -> float | None:
         """Decide a portion of what has rested; seconds until more has, ``None`` if nothing rests.
 
         Raises:
             OutboxError: if the outbox cannot be used. Nothing has changed then.
         """
         portion = self._outbox.recorded(limit=PORTION)
+        # Not before: what is recorded meanwhile would be from the future.
+        now = clock()
         # A call from the future was recorded before the clock was set back: it has rested enough.
         resting_s = {
             r.seq: r.recorded_at + settle_s - now for r in portion if r.recorded_at <= now < r.recorded_at + settle_s
@@ -98,25 +103,27 @@ class Intake:
         return [recorded for recorded in later if recorded.recorded_at <= until]
 
     def _decide(self, rested: Sequence[Recorded], later: Sequence[Recorded], now: float) -> None:
-        decided: list[Decided] = []
+        verdict = _Verdict()
         reads: list[_Read] = []
         for recorded in rested:
             read = self._read(recorded)
             if isinstance(read, _Read):
                 reads.append(read)
             else:
-                decided.append(unreadable(recorded, read, self._notices))
+                verdict.decided.append(unreadable(recorded, read, self._notices))
         due = len(reads)
         reads += [read for read in map(self._read, later) if isinstance(read, _Read)]
-        recent = self._recent = self._recent or self._recall(now)
-        duplicates: list[Duplicate] = []
-        known: list[KnownCall] = []
-        for positions, earlier in _grouped(reads, recent):
+        recent = self._remembered(min(recorded.recorded_at for recorded in rested), now)
+        earlier = recent.related([read.call for read in reads])
+        for positions, known in _grouped(reads, [*earlier, *self._in_ledger(reads, earlier)]):
             if positions[0] < due:
-                group = [reads[position] for position in positions]
-                known.append(self._decide_one(group, earlier, decided, duplicates, now))
-        self._counts["duplicate"] += len(duplicates) + self._outbox.decide(decided, duplicates, now=now)
-        for call in known:
+                self._decide_one([reads[position] for position in positions], known, verdict, now)
+        known_already = self._outbox.decide(verdict.decided, verdict.duplicates, dropped=verdict.dropped, now=now)
+        self._counts["duplicate"] += len(verdict.duplicates) + known_already
+        self._counts["dropped: unattributed"] += len(verdict.dropped)
+        # Not before: what could not be written has not been decided.
+        for call, is_now in verdict.known:
+            call.become(is_now)
             recent.remember(call, now)
 
     def _read(self, recorded: Recorded) -> _Read | Exception:
@@ -127,21 +134,19 @@ class Intake:
             return error
         return _Read(recorded, call)
 
-    def _decide_one(
-        self,
-        group: Sequence[_Read],
-        earlier: KnownCall | None,
-        decided: list[Decided],
-        duplicates: list[Duplicate],
-        now: float,
-    ) -> KnownCall:
+    def _decide_one(self, group: Sequence[_Read], earlier: KnownCall | None, verdict: _Verdict, now: float) -> None:
         """What becomes of one call that the spans in *group* tell of, and of one that was decided *earlier*, if any."""
         calls = [*(() if earlier is None else earlier.calls), *(read.call for read in group)]
         merged = merge(calls)
         self._scopes.look_at(calls)
         if earlier is not None and not earlier.is_held:
-            duplicates += [_duplicate(read, earlier.external_id) for read in group]
-            return KnownCall(earlier.external_id, is_held=False, calls=calls)
+            verdict.duplicates += [_duplicate(read, earlier.external_id) for read in group]
+            verdict.known.append((earlier, KnownCall(earlier.external_id, is_held=False, calls=calls)))
+            return
+        if earlier is None and isinstance(merged.customer, Unattributed) and self._settings.on_unattributed == "drop":
+            self._notices.warn("dropped", "a model call was dropped, and so will others be: %s", merged.customer.reason)
+            verdict.dropped += [read.recorded.seq for read in group]
+            return
         first = group[0].recorded
         answer = decide(
             first if len(calls) == 1 else Recorded(first.seq, first.recorded_at, dump_call(merged)),
@@ -151,31 +156,59 @@ class Intake:
             notices=self._notices,
             now=now,
         )
-        decided.append(answer)
+        verdict.decided.append(answer)
         others = [_duplicate(read, answer.external_id) for read in group]
-        duplicates += [other for other in others if other.seq != first.seq or other.external_id != other.of]
+        verdict.duplicates += [other for other in others if other.seq != first.seq or other.external_id != other.of]
         if earlier is not None and earlier.external_id != answer.external_id:
-            duplicates.append(Duplicate(earlier.external_id, answer.external_id, first.recorded_at, seq=None))
-        return KnownCall(answer.external_id, answer.state.is_held, calls)
+            replaced = Duplicate(earlier.external_id, answer.external_id, first.recorded_at, seq=None)
+            verdict.duplicates.append(replaced)
+        is_now = KnownCall(answer.external_id, answer.state.is_held, calls)
+        verdict.known.append((earlier or is_now, is_now))
 
-    def _recall(self, now: float) -> Recent:
-        """What this outbox has decided in the last minutes, by whichever process."""
-        recent = Recent(now)
-        for key, state, text in self._outbox.recalled(since=now - REMEMBERED_S, limit=MAX_RECALLED):
-            try:
-                recent.remember(KnownCall(key, state.is_held, [load_call(text)]), now)
-            except ValueError:
-                continue
+    def _remembered(self, oldest_at: float, now: float) -> Recent:
+        """What was decided lately, also by another process, or in another outbox whose rows have been carried over."""
+        recent = self._recent
+        if recent is None or self._arrivals != self._outbox.arrivals:
+            recent = self._recent = recent or Recent(now)
+            self._arrivals = self._outbox.arrivals
+            for known in self._outbox.recalled(since=oldest_at - REMEMBERED_S, limit=MAX_RECALLED):
+                recent.remember(_known_call(known), now)
         return recent
 
+    def _in_ledger(self, reads: Sequence[_Read], remembered: Sequence[KnownCall]) -> list[KnownCall]:
+        """What the ledger has under the own ids of these spans, and is not remembered: a late redelivery."""
+        is_remembered = {known.external_id for known in remembered}
+        ids = {external_id(read.call): read.call for read in reads}
+        found = self._outbox.known([key for key in ids if key not in is_remembered])
+        # Where its call is forgotten, the span itself stands for it: it has the same id.
+        return [_known_call(known, ids[known.external_id]) for known in found]
 
-def _grouped(reads: Sequence[_Read], recent: Recent) -> Iterator[tuple[list[int], KnownCall | None]]:
+
+@dataclass(slots=True)
+class _Verdict:
+    """What a portion comes to: written in one transaction, and remembered after that."""
+
+    decided: list[Decided] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    known: list[tuple[KnownCall, KnownCall]] = field(default_factory=list)
+
+
+def _known_call(known: Known, instead: ModelCall | None = None) -> KnownCall:
+    try:
+        calls = [load_call(known.call or "")]
+    except ValueError:
+        calls = [] if instead is None else [instead]
+    return KnownCall(known.external_id, known.is_held, calls)
+
+
+def _grouped(reads: Sequence[_Read], earlier: Sequence[KnownCall]) -> Iterator[tuple[list[int], KnownCall | None]]:
     """Positions of spans that tell of one call, with what is known of it from earlier."""
     calls = [read.call for read in reads]
     known: dict[int, KnownCall] = {}
-    for earlier in recent.related(calls):
-        for call in earlier.calls:
-            known[len(calls)] = earlier
+    for each in earlier:
+        for call in each.calls:
+            known[len(calls)] = each
             calls.append(call)
     for group in select(calls, known):
         positions = [position for position in group if position < len(reads)]

@@ -16,10 +16,11 @@ delivered a second time by itself.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.database import Database, Durability, writable_text
-from otel_polar.delivery.rows import Decided, Duplicate, Entry, LedgerRow, Purged, Recorded, State
+from otel_polar.delivery.rows import Decided, Duplicate, Entry, Known, LedgerRow, Purged, Recorded, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,13 +56,16 @@ _FORGET_CALLS: Final = """
 
 INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
 
-# A call whose external_id is known was seen twice, and changes nothing, unless the first one was held and this can go.
-INSERT_EVENT: Final = """
+# What is held is decided anew with what another span knows; nothing else changes once it is decided.
+_DECIDE_EVENT: Final = """
     INSERT INTO events (external_id, state, reason, recorded_at, due_at, call, body, settled_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-        recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body
-    WHERE events.state LIKE 'held:%' AND excluded.state = 'ready'"""
+        recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body,
+        settled_at = excluded.settled_at
+    WHERE events.state LIKE 'held:%'"""
+# From another outbox: what is held here and is not there has gone on.
+INSERT_EVENT: Final = f"{_DECIDE_EVENT} AND excluded.state NOT LIKE 'held:%'"
 # Two queries in one, because each by itself is one look into the index.
 _DUE_FROM_TO: Final = """
     SELECT CAST(min(due_at) AS REAL),
@@ -75,6 +79,9 @@ _RETRIED_AT_START: Final = """
     SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
 _FORGOTTEN_UNSENT: Final = "('rejected', 'held: unattributed', 'held: unmetered')"
 
+_RECALLED: Final = "SELECT external_id, state, call, CAST(recorded_at AS REAL) FROM events ORDER BY seq DESC LIMIT ?"
+_KNOWN: Final = "SELECT external_id, state, call FROM events WHERE external_id IN (SELECT value FROM json_each(?))"
+
 MAX_WAIT_S: Final = 3_600.0
 """No event is ever postponed further: one that is due later was written before the clock was set back."""
 
@@ -85,6 +92,8 @@ class Outbox:
     def __init__(self, path: Path | None, *, durability: Durability = "NORMAL") -> None:
         """Open or create the file at *path*; ``None`` keeps everything in memory."""
         self.path = path
+        self.arrivals = 0
+        """How often rows were carried over from another outbox; whoever remembers what is in this one looks again."""
         self.database = Database(path, durability=durability, schema=_SCHEMA)
 
     def record(self, call: str, now: float) -> None:
@@ -96,23 +105,32 @@ class Outbox:
         query = "SELECT seq, CAST(recorded_at AS REAL), call FROM intake WHERE seq > ? ORDER BY seq LIMIT ?"
         return [Recorded(*row) for row in self.database.read(query, (after_seq, limit))]
 
-    def recalled(self, *, since: float, limit: int) -> list[tuple[str, State, str]]:
-        """External id, state and recorded call of what was decided last, as far as the call is still kept."""
-        rows = self.database.read(
-            "SELECT external_id, state, call, recorded_at FROM events ORDER BY seq DESC LIMIT ?",
-            (limit,),
-        )
-        return [
-            (key, State(state), call) for key, state, call, at in reversed(rows) if call is not None and at >= since
-        ]
+    def recalled(self, *, since: float, limit: int) -> list[Known]:
+        """What was decided last, recorded *since* that time (Unix seconds), as far as the call is still kept."""
+        rows = reversed(self.database.read(_RECALLED, (limit,)))
+        return [Known(key, state, call) for key, state, call, at in rows if call is not None and at >= since]
+
+    def known(self, external_ids: Sequence[str]) -> list[Known]:
+        """What is in the ledger of these."""
+        return [Known(*row) for row in self.database.read(_KNOWN, (json.dumps(external_ids),))]
 
     def forget_calls(self, *, before: float, limit: int) -> int:
         """Forget the recorded call of sent events recorded *before* that time (Unix seconds); of how many."""
         with self.database.transaction() as transaction:
             return transaction.run(_FORGET_CALLS, (before, limit))
 
-    def decide(self, decided: Sequence[Decided], duplicates: Sequence[Duplicate] = (), *, now: float) -> int:
-        """Move calls from the intake to the ledger, in one transaction; how many were known already."""
+    def decide(
+        self,
+        decided: Sequence[Decided],
+        duplicates: Sequence[Duplicate] = (),
+        *,
+        dropped: Sequence[int] = (),
+        now: float,
+    ) -> int:
+        """Move calls from the intake to the ledger, in one transaction; how many were known already.
+
+        What is *dropped* (by its place in the intake) is forgotten.
+        """
         rows = [
             (
                 d.external_id,
@@ -129,8 +147,9 @@ class Outbox:
         others = [(d.external_id, f"another span of {d.of}", d.recorded_at, now) for d in duplicates]
         earlier = [(f"another span of {d.of}", d.external_id) for d in duplicates if d.seq is None]
         seqs = [(d.recorded.seq,) for d in decided] + [(d.seq,) for d in duplicates if d.seq is not None]
+        seqs += [(seq,) for seq in dropped]
         with self.database.transaction() as transaction:
-            changed = transaction.run_many(INSERT_EVENT, rows)
+            changed = transaction.run_many(_DECIDE_EVENT, rows)
             transaction.run_many(_MAKE_DUPLICATE, earlier)
             transaction.run_many(_INSERT_DUPLICATE, others)
             transaction.run_many("DELETE FROM intake WHERE seq = ?", seqs)
@@ -230,7 +249,7 @@ class Outbox:
         In portions, because a caller's thread may be waiting for the lock. What can still be sent (ready, unpriced,
         unbuildable) is never forgotten.
         """
-        query = "SELECT seq, recorded_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        query = "SELECT seq, CAST(recorded_at AS REAL) FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         rows = self.database.read(query, (after_seq, limit))
         if not rows or rows[0][1] >= before:
             return Purged(last_seq=None, unsent=0)

@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import NotBilled
-from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
 from otel_polar.delivery.files import OutboxDirectory, directory_name
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_polar.billing.call import ModelCall, TagValue
-    from otel_polar.billing.customer import Customer
+    from otel_polar.billing.customer import Customer, Unattributed
     from otel_polar.billing.pricing import PriceResolver
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.outbox import Outbox
@@ -79,10 +78,6 @@ class Pipeline:
             self._record(call)
 
     def _record(self, call: ModelCall) -> None:
-        if self._settings.on_unattributed == "drop" and isinstance(call.customer, Unattributed):
-            self.counts["dropped: unattributed"] += 1
-            self.notices.warn("dropped", "a model call was dropped, and so will others be: %s", call.customer.reason)
-            return
         self._storage.record(dump_call(call), self._clock())
         self.counts["recorded"] += 1
         if self._worker.needs_waking:
@@ -120,6 +115,7 @@ class Pipeline:
             notices=self.notices,
             counts=self.counts,
             on_damaged=self._storage.replace,
+            gather=self._storage.empty_memory,
             clock=self._clock,
         )
         self._worker = Worker(delivery, self._storage.tend, self.notices)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from otel_polar.billing.call import ModelCall
 
 GENERATION_S: Final = 300.0
-"""A decided call is remembered for this long at least, and twice as long at most."""
+"""A decided call is remembered for this long, unless too many others are decided meanwhile; at most twice as long."""
 
 REMEMBERED_S: Final = 2 * GENERATION_S
 """The most."""
 
-GENERATION_GROUPS: Final = 5_000
+GENERATION_GROUPS: Final = 10_000
 MAX_ALIKE: Final = 64
 """Remembered calls of one scope with equal token counts; only as many are ever compared."""
 
@@ -35,6 +35,10 @@ class KnownCall:
     external_id: str
     is_held: bool
     calls: list[ModelCall]
+
+    def become(self, other: KnownCall) -> None:
+        """Be known as *other* from now on, wherever it is remembered."""
+        self.external_id, self.is_held, self.calls = other.external_id, other.is_held, other.calls
 
 
 _Deque: TypeAlias = "deque[KnownCall]"

@@ -24,6 +24,11 @@ class State(StrEnum):
         """Whether it waits for something other than Polar, and nothing of it has been sent."""
         return self.value.startswith("held:")
 
+    @classmethod
+    def _missing_(cls, value: object) -> State:  # noqa: ARG003 - whatever it is
+        # A damaged word must not make the good rows beside it unreadable.
+        return cls.UNBUILDABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -56,6 +61,20 @@ class Duplicate:
     of: str
     recorded_at: float
     seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A row of the ledger, as far as it tells whether a span of its call was seen before. ``call`` may be forgotten."""
+
+    external_id: str
+    state: str
+    call: str | None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it may still be changed: nothing of it has been sent."""
+        return self.state.startswith("held:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Delivery:
         notices: Notices,
         counts: Counter[str],
         on_damaged: Callable[[Outbox], None] = lambda _: None,
+        gather: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,6 +80,7 @@ class Delivery:
         self._notices = notices
         self._counts = counts
         self._on_damaged = on_damaged
+        self._gather = gather
         self._clock = clock
         self._monotonic = monotonic
         self._intakes: dict[Outbox, Intake] = {}
@@ -109,6 +111,8 @@ class Delivery:
 
     def step(self, rest: Rest) -> Step:
         """Decide what has rested, and send one batch. An outbox that fails does not stop the others."""
+        # Two spans of one call may have come to lie in two outboxes.
+        self._gather()
         steps = [self._guarded(outbox, rest) for outbox in self._outboxes()]
         return Step(
             wait_s=min((step.wait_s for step in steps), default=IDLE_S),
@@ -133,7 +137,7 @@ class Delivery:
         return step
 
     def _step(self, outbox: Outbox, rest: Rest) -> Step:
-        resting_s = self._intake(outbox).decide(settle_s=rest.settle_s, now=self._clock())
+        resting_s = self._intake(outbox).decide(settle_s=rest.settle_s, clock=self._clock)
         if resting_s is None:
             resting_s = IDLE_S
         elif resting_s > 0:

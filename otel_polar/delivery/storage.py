@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.notices import logger
@@ -85,9 +86,7 @@ class Storage:
         if own is None or directory is None:
             return
         try:
-            if self._memory is not None and (moved := move_outbox(self._memory, own.outbox)):
-                self._notices.over("disk", "the outbox can be written again")
-                logger.warning("%d calls moved from memory to the outbox", moved)
+            self._move_memory(own.outbox)
             if not self._is_looked_through:
                 self._reconsider(own.outbox)
                 self._say_what_waits_elsewhere(directory)
@@ -99,6 +98,18 @@ class Storage:
             self.replace(own.outbox)
         except (OutboxError, OSError) as error:
             self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
+
+    def empty_memory(self) -> None:
+        """Move what memory holds to the file, if that can be written."""
+        own = self._own
+        if own is not None:
+            with suppress(OutboxError):
+                self._move_memory(own.outbox)
+
+    def _move_memory(self, into: Outbox) -> None:
+        if self._memory is not None and (moved := move_outbox(self._memory, into)):
+            self._notices.over("disk", "the outbox can be written again")
+            logger.warning("%d calls moved from memory to the outbox", moved)
 
     def replace(self, outbox: Outbox) -> None:
         """Go on in a new file, with everything that can be read of a damaged one; that one is put aside."""

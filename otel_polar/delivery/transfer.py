@@ -114,6 +114,7 @@ def move_outbox(source: Outbox, into: Outbox) -> int:
 
 
 def _insert(into: Outbox, table: _Table, rows: list[Row]) -> None:
+    into.arrivals += 1
     with into.database.transaction() as transaction:
         transaction.run_many(
             table.insert,

@@ -121,3 +121,12 @@ def test_a_circle_of_parents_ends() -> None:
     two = span({}, span_id="2" * 16, parent_span_id="1" * 16)
 
     assert len(told(one, two)) == 2
+
+
+def test_what_the_settings_send_or_drop_is_shown_as_that() -> None:
+    """It is the same rule as in the process."""
+    unpriced = told(span({**CHAT, **USER}), resolver=lambda _: Unpriced("no such model"), sends_unpriced=True)
+    dropped = told(span(CHAT), drops_unattributed=True)
+
+    assert (unpriced[0].verdict, unpriced[0].cost) == ("billed", None)
+    assert dropped[0].verdict == "dropped"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_polar.billing.customer import NOBODY, Customer
-from otel_polar.billing.selection import select
+from otel_polar.billing.selection import MAX_CANDIDATES, select
 from otel_polar.billing.usage import Unmetered
 from tests.billing.support import model_call, tokens
 
@@ -266,6 +266,15 @@ SEVERAL_CALLS = {
 def test_what_is_told_twice_is_billed_once(hazard: Hazard) -> None:
     """Peers bill it as often as it is told."""
     assert len(select(hazard.spans)) == hazard.calls, hazard.reason
+
+
+@pytest.mark.parametrize("count", [MAX_CANDIDATES, MAX_CANDIDATES + 1, 4 * MAX_CANDIDATES])
+def test_any_number_of_equal_calls_begun_together_are_told_apart(count: int) -> None:
+    """A gather of embeddings: every outer span begins before the first inner one."""
+    outers = [call(f"o{number}", FRAMEWORK, number / 100, 200 + number) for number in range(count)]
+    inners = [call(f"i{number}", OI_CLIENT, 10 + number / 100, 199.5 + number) for number in range(count)]
+
+    assert len(select([*outers, *inners])) == count
 
 
 @pytest.mark.parametrize("hazard", SEVERAL_CALLS.values(), ids=SEVERAL_CALLS.keys())

@@ -170,3 +170,50 @@ def test_nothing_is_remembered_of_a_span_that_names_nobody(app: App) -> None:
     """Most spans of an application are none of our business."""
     with app.tracer.start_as_current_span("a"), app.tracer.start_as_current_span("b"):
         assert app.processor._started == {}
+
+
+def test_an_id_that_was_pushed_off_the_span_around_a_call_is_known(make_app: MakeApp) -> None:
+    """A job's span with many attributes, inside a tenant's."""
+    app = make_app()
+    with (
+        app.tracer.start_as_current_span("tenant", attributes={"user.id": "acme"}),
+        app.tracer.start_as_current_span("job", attributes={"user.id": "bob"}) as job,
+    ):
+        job.set_attributes({f"item.{number}": number for number in range(130)})
+        app.call()
+
+    assert app.payers() == ["bob"]
+
+
+def test_a_span_around_a_call_that_may_have_named_somebody_bills_nobody_further_out(app: App) -> None:
+    """Who was named on it is gone, and need not be the one around it."""
+    with (
+        app.tracer.start_as_current_span("tenant", attributes={"user.id": "acme"}),
+        app.tracer.start_as_current_span("job") as job,
+    ):
+        job.set_attribute("user.id", "bob")
+        job.set_attributes({f"item.{number}": number for number in range(130)})
+        app.call()
+
+    assert app.payers() == [HELD]
+
+
+def test_a_member_alone_names_nobody(app: App) -> None:
+    """It belongs to the customer around it, whose own word it must not hide."""
+    with (
+        app.tracer.start_as_current_span("request", attributes={"user.id": "acme"}),
+        app.tracer.start_as_current_span("agent", attributes={"member_id": "jane"}),
+    ):
+        app.call()
+
+    assert app.payers() == ["acme"]
+
+
+def test_what_a_span_inherited_outlives_it(app: App) -> None:
+    """A task goes on below a span that has ended."""
+    with app.tracer.start_as_current_span("request", attributes={"user.id": "alice"}):
+        middle = app.tracer.start_span("middle")
+        middle.end()
+        app.call(parent=trace.set_span_in_context(middle))
+
+    assert app.payers() == ["alice"]

@@ -18,6 +18,7 @@ from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.recent import GENERATION_GROUPS, GENERATION_S, MAX_ALIKE, KnownCall, Recent
 from otel_polar.delivery.record import dump_call
 from otel_polar.delivery.rows import State
+from otel_polar.delivery.transfer import copy_outbox
 from tests.delivery.support import NOON, START_UNIX_NANO, a_call, settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Desk:
     resolver: Any = one_nano
     notices: Notices = field(default_factory=Notices)
     counts: Counter[str] = field(default_factory=Counter)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -51,7 +53,7 @@ class Desk:
         """The next process with this outbox."""
         self.intake = Intake(
             self.outbox,
-            settings=settings(),
+            settings=settings(**self.options),
             resolver=lambda: self.resolver,
             notices=self.notices,
             counts=self.counts,
@@ -62,7 +64,7 @@ class Desk:
             self.outbox.record(dump_call(call), now)
 
     def decide(self, *, now: float = NOON, settle_s: float = 0.0) -> float | None:
-        return self.intake.decide(settle_s=settle_s, now=now)
+        return self.intake.decide(settle_s=settle_s, clock=lambda: now)
 
     def states(self) -> dict[str, State]:
         return {row.external_id: row.state for row in self.outbox.ledger()}
@@ -97,6 +99,13 @@ def outer(number: int = 0, **changes: Any) -> ModelCall:
     )
 
 
+DAMAGES = [
+    "UPDATE events SET state = 'x'",
+    "UPDATE events SET recorded_at = 'x'",
+    "UPDATE events SET call = 'x'",
+]
+
+
 def test_a_call_seen_by_two_layers_is_one_event(desk: Desk) -> None:
     """Peers bill it twice."""
     desk.record(inner(), outer())
@@ -121,6 +130,18 @@ def test_a_later_span_withdraws_a_call_that_rests(desk: Desk) -> None:
     assert body["external_id"] == external_id(inner())
     assert body["metadata"]["cache_read_tokens"] == 40
     assert desk.outbox.waiting() == 1
+
+
+def test_a_call_that_is_recorded_right_after_the_clock_is_read_rests_like_any_other(desk: Desk) -> None:
+    """Taken for one from the future it would be decided at once, and its other span could not withdraw it."""
+
+    def clock() -> float:
+        desk.record(outer(), now=NOON + 0.1)
+        return NOON
+
+    desk.intake.decide(settle_s=2.0, clock=clock)
+
+    assert desk.states() == {}
 
 
 def test_a_span_that_comes_after_the_decision_changes_nothing_of_it(desk: Desk) -> None:
@@ -233,6 +254,129 @@ def test_what_was_recorded_much_later_waits_for_its_own_turn(desk: Desk) -> None
     desk.decide(now=NOON + 60)
 
     assert desk.outbox.counts() == {State.READY: PORTION, State.RECORDED: 2}
+
+
+def test_a_span_that_lay_on_disk_for_long_is_known_at_the_next_start(desk: Desk) -> None:
+    """The process died right after it was recorded, and what it belongs to had been sent."""
+    desk.record(inner(response_id=STRONG_ID))
+    desk.decide()
+    desk.outbox.settle([1], now=NOON)
+    desk.record(outer(), now=NOON + 1)
+    desk.restart()
+
+    desk.decide(now=NOON + 7_200)
+
+    assert Counter(desk.states().values()) == {State.SENT: 1, State.DUPLICATE: 1}
+
+
+def test_rows_that_are_carried_over_from_another_outbox_are_known(desk: Desk, tmp_path: Any) -> None:
+    """A live process adopts the file of one that died with half of a call sent."""
+    desk.decide()
+    desk.record(inner(9))
+    desk.decide()
+    orphan = Desk(Outbox(tmp_path / "outbox-2.db"))
+    orphan.record(inner(response_id=STRONG_ID))
+    orphan.decide()
+    orphan.outbox.settle([1], now=NOON)
+    orphan.record(outer(), now=NOON + 1)
+    copy_outbox(orphan.outbox, desk.outbox)
+    orphan.outbox.close()
+
+    desk.decide(now=NOON + 60)
+
+    assert Counter(desk.states().values()) == {State.READY: 1, State.SENT: 1, State.DUPLICATE: 1}
+
+
+def test_a_call_whose_spans_come_one_by_one_is_one_call(desk: Desk) -> None:
+    """What was held becomes a duplicate of what could be sent, and the next span knows that."""
+    gateway = outer(scope_name="litellm", response_id="chatcmpl-Zt4NvK8qWm1XcE6yHb2JrL7gPsD9f")
+    desk.record(inner(customer=NOBODY, scope_name="openinference.instrumentation.anthropic"))
+    desk.decide()
+    native = inner(scope_name="com.anthropic.sdk.python", span_id="e" * 16, response_id="msg_01XFDUDYJgAACzvnptvVoYEL")
+    desk.record(native._replace(start_time_unix_nano=native.start_time_unix_nano + 1), now=NOON + 5)
+    desk.decide(now=NOON + 5)
+    desk.record(gateway, now=NOON + 10)
+    desk.decide(now=NOON + 10)
+
+    assert Counter(desk.states().values()) == {State.READY: 1, State.DUPLICATE: 2}
+
+
+def test_a_redelivery_with_another_span_is_known_by_the_ledger(desk: Desk) -> None:
+    """Days later, when memory has nothing: one span was sent alone, and comes again with one that has a strong id."""
+    desk.record(outer())
+    desk.decide()
+    desk.outbox.settle([1], now=NOON)
+    desk.outbox.forget_calls(before=NOON + 86_400, limit=10)
+    desk.restart()
+    desk.record(outer(), inner(response_id=STRONG_ID), now=NOON + 86_400)
+
+    desk.decide(now=NOON + 86_400)
+
+    assert Counter(desk.states().values()) == {State.SENT: 1, State.DUPLICATE: 1}
+
+
+def test_a_held_call_that_turns_out_to_name_two_customers_is_held_for_that(desk: Desk) -> None:
+    """Else the first of the two would pay as soon as a price is known."""
+    desk.resolver = lambda _: Unpriced("no such model")
+    desk.record(inner(response_id=STRONG_ID))
+    desk.decide()
+    desk.record(outer(response_id=STRONG_ID, customer=Customer(external_customer_id="user_43")), now=NOON + 5)
+    desk.decide(now=NOON + 5)
+    assert list(desk.states().values()) == [State.UNATTRIBUTED]
+
+    desk.resolver = one_nano
+    desk.outbox.reconsider(limit=10)
+    desk.decide(now=NOON + 10)
+
+    assert list(desk.states().values()) == [State.UNATTRIBUTED]
+
+
+def test_a_held_call_keeps_the_best_that_any_span_knows(desk: Desk) -> None:
+    """Cached tokens cost a fraction, and the event goes out when a price is known."""
+    desk.resolver = lambda _: Unpriced("no such model")
+    desk.record(outer(response_id=STRONG_ID))
+    desk.decide()
+    desk.record(inner(response_id=STRONG_ID, usage=TokenUsage(10, 10, cache_read_tokens=90)), now=NOON + 5)
+    desk.decide(now=NOON + 5)
+    desk.resolver = one_nano
+    desk.outbox.reconsider(limit=10)
+    desk.restart()
+    desk.decide(now=NOON + 10)
+
+    (body,) = desk.bodies()
+    assert body["metadata"]["cache_read_tokens"] == 90
+
+
+def test_a_call_is_dropped_as_a_whole_or_not_at_all(tmp_path: Any) -> None:
+    """A span that names nobody may be the better half of a call that is billed."""
+    desk = Desk(Outbox(tmp_path / "outbox-1.db"), options={"on_unattributed": "drop"})
+    better = inner(customer=NOBODY, usage=TokenUsage(10, 10, cache_read_tokens=90))
+    desk.record(outer(), better, inner(7, customer=NOBODY))
+
+    desk.decide()
+
+    (body,) = desk.bodies()
+    assert body["metadata"]["cache_read_tokens"] == 90
+    assert desk.counts["dropped: unattributed"] == 1
+    assert desk.outbox.waiting() == 1
+    desk.outbox.close()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_row_of_the_ledger_stops_nothing(desk: Desk, damage: str) -> None:
+    """What can be read goes on."""
+    desk.record(inner())
+    desk.decide()
+    with desk.outbox.database.transaction() as transaction:
+        transaction.run(damage)
+    desk.restart()
+    desk.record(inner(1), now=NOON + 5)
+
+    desk.decide(now=NOON + 5)
+
+    assert len(desk.bodies()) == 2
+    assert desk.outbox.recorded(limit=10) == []
+    desk.outbox.purge(before=NOON + 86_400, after_seq=0, limit=10)
 
 
 def test_a_damaged_row_does_not_stop_the_rest(desk: Desk) -> None:

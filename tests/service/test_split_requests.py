@@ -23,7 +23,7 @@ from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.record import dump_call
 from otel_polar.service.otlp import read_json
 from tests.billing.test_corpus import TRUTH, WRONG_ON_THE_SPAN, lines
-from tests.delivery.support import NOON, settings
+from tests.delivery.support import NOON, Clock, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,14 +119,16 @@ def deliver(outbox: Outbox, requests: list[list[dict[str, Any]]], *, now: float 
         notices=Notices(),
         counts=Counter(),
     )
+    clock = Clock(now)
     for request in requests:
         for span in read_json(json.dumps(otlp(request))).spans:
             call = read_call(span, USER)
             if isinstance(call, ModelCall):
-                outbox.record(dump_call(call), now)
-        now += 0.5
-        intake.decide(settle_s=SETTLE_S, now=now)
-    while intake.decide(settle_s=SETTLE_S, now=now + SETTLE_S) == 0.0:
+                outbox.record(dump_call(call), clock())
+        clock.now += 0.5
+        intake.decide(settle_s=SETTLE_S, clock=clock)
+    clock.now += SETTLE_S
+    while intake.decide(settle_s=SETTLE_S, clock=clock) == 0.0:
         pass
 
 
