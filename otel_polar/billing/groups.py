@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_polar.billing.customer import Customer
 from otel_polar.billing.response_id import issuer
+from otel_polar.billing.usage import TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +48,21 @@ class Groups:
         """Say that one is the other seen from a layer above, unless either is matched in that layer already."""
         if self.are_one(outer, inner) or not self._may_unite(outer, inner):
             return
-        if self._scopes(outer).isdisjoint(self._scopes(inner)):
+        if self._scopes(outer).isdisjoint(self._scopes(inner)) and self._tell_the_same(outer, inner):
             self._join(outer, inner)
+
+    def _tell_the_same(self, one: int, other: int) -> bool:
+        """Whether no two spans in two groups tell of other tokens, however either group came together."""
+        usages = [[self._calls[member].usage for member in self._members[self._root(place)]] for place in (one, other)]
+        mine, its = ([usage for usage in group if isinstance(usage, TokenUsage)] for group in usages)
+        return all(have_same_tokens(usage, another) for usage in mine for another in its)
+
+    def name_two_customers(self, one: int, other: int) -> bool:
+        """Whether two groups name two customers."""
+        members = (*self._members[self._root(one)], *self._members[self._root(other)])
+        customers = (self._calls[member].customer for member in members)
+        ids = {(who.customer_id, who.external_customer_id) for who in customers if isinstance(who, Customer)}
+        return len(ids) > 1
 
     def _may_unite(self, one: int, other: int) -> bool:
         return self._have_one_name(one, other) and not _contradict(self._ids(one), self._ids(other))
@@ -87,3 +102,12 @@ def _contradict(ids: set[str], others: set[str]) -> bool:
     if not ids or not others or ids & others:
         return False
     return not {issuer(response_id) for response_id in ids}.isdisjoint(issuer(response_id) for response_id in others)
+
+
+def have_same_tokens(one: TokenUsage, other: TokenUsage) -> bool:
+    """Whether two spans can tell of one call by their totals."""
+    if one.input_tokens != other.input_tokens:
+        return False
+    # Some leave reasoning out of the output (OpenLLMetry's for Gemini, langchain-google).
+    outputs = {one.output_tokens, one.output_tokens - one.reasoning_tokens}
+    return not outputs.isdisjoint({other.output_tokens, other.output_tokens - other.reasoning_tokens})

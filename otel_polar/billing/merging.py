@@ -16,7 +16,7 @@ from otel_polar.billing.customer import NOBODY, Customer, Unattributed
 from otel_polar.billing.usage import TokenUsage, Unmetered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from otel_polar.billing.call import ModelCall
 
@@ -50,16 +50,36 @@ def leading_of(calls: Sequence[ModelCall]) -> ModelCall:
 
 
 def _parts(calls: Sequence[ModelCall]) -> Sequence[ModelCall]:
-    # A total is the sum of more than this call: it knows who pays, and nothing else.
-    return [call for call in calls if not call.is_total] or calls
+    # A total is the sum of more than this call: it knows who pays, and nothing else. Of totals the widest has them all.
+    return [call for call in calls if not call.is_total] or [max(calls, key=_width)]
+
+
+def _width(call: ModelCall) -> tuple[int, int, str]:
+    return call.end_time_unix_nano - call.start_time_unix_nano, -call.start_time_unix_nano, call.span_id
 
 
 def _innermost_first(calls: Sequence[ModelCall]) -> list[ModelCall]:
     """Those that ran while the first did, the latest to begin first; then what came after it."""
     by_start = sorted(calls, key=lambda call: (call.start_time_unix_nano, -call.end_time_unix_nano, call.span_id))
     first = by_start[0]
-    meanwhile = [call for call in by_start if call.start_time_unix_nano <= first.end_time_unix_nano]
-    return [*reversed(meanwhile), *by_start[len(meanwhile) :]]
+    spans = {(call.trace_id, call.span_id): call for call in calls}
+    # A child is further in than its parent, whatever the clocks of two machines say.
+    depths = {id(call): _depth(call, spans) for call in calls}
+    meanwhile = [call for call in by_start if depths[id(call)] or call.start_time_unix_nano <= first.end_time_unix_nano]
+    later = [call for call in by_start if call not in meanwhile]
+    meanwhile.reverse()
+    meanwhile.sort(key=lambda call: -depths[id(call)])
+    return [*meanwhile, *later]
+
+
+def _depth(call: ModelCall, spans: Mapping[tuple[str, str], ModelCall]) -> int:
+    """Of how many of these spans, each the parent of the next, it is the last."""
+    depth = 0
+    parent = spans.get((call.trace_id, call.parent_span_id or ""))
+    while parent is not None and depth < len(spans):
+        depth += 1
+        parent = spans.get((parent.trace_id, parent.parent_span_id or ""))
+    return depth
 
 
 def _first(values: Iterable[str | None]) -> str | None:

@@ -12,6 +12,9 @@ _SAFE: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}")
 _SEPARATORS: Final = re.compile(r"[_.:\-]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
+_MINTED_BY_FRAMEWORKS: Final = ("lc_run-", "run-")
+"""LangChain's own ids, where the provider has none: no other span of the call knows them."""
+
 _ISSUERS: Final = {
     # How ids begin -> whose they are, whatever provider the emitter names: a client of OpenAI's that talks to Azure or
     # to a proxy says "openai", the proxy "azure".
@@ -29,7 +32,7 @@ def is_strong_id(response_id: str) -> bool:
 
     A short or constant-looking id (Ollama mints ``chatcmpl-0`` to ``chatcmpl-998``) would make two calls one.
     """
-    if not is_safe(response_id):
+    if not is_safe(response_id) or response_id.startswith(_MINTED_BY_FRAMEWORKS):
         return False
     if (uuid := _UUID.search(response_id)) is not None:
         return len(set(uuid[0])) >= _DISTINCT_CHARACTERS

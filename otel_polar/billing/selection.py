@@ -11,11 +11,13 @@ parent and child      in one trace, the same tokens and model, different scopes:
                       scope the child must fill the parent, as where a wrapper was put around itself, or be what a
                       request for another model fell back to: else it is a call made while a stream was open
 one within the other  in one process, the same tokens and model, one span's time inside the other's, different scopes,
-                      no two customers, and hardly longer. Without a common trace the outer scope must also be known
-                      to sit above the inner one (see ``scopes``)
+                      no two customers. Without a common trace the outer span must also be hardly longer, its scope be
+                      known to sit above the inner one's (see ``scopes``), and not both be below some other span: those
+                      were begun in two contexts
 ====================  ==========================================================================================
 
-The last rule matches one to one: a span is the outer one of at most one call, and a call has at most one span of each
+An outer span that knows no tokens joins only within a trace, and only if it is hardly longer; it never brings together
+calls that tell of different tokens or two customers. The last rule matches one to one: a span is the outer one of at most one call, and a call has at most one span of each
 scope. Where several would fit, those of one trace come first, then those whose times differ least. Two different strong
 ids of one issuer are two calls, whatever else is equal. A total (see ``is_total``) is one more span of whatever call
 has been seen below it, and counts only if there is none.
@@ -33,8 +35,7 @@ from collections import defaultdict
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_polar.billing.customer import Customer
-from otel_polar.billing.groups import Groups
+from otel_polar.billing.groups import Groups, have_same_tokens
 from otel_polar.billing.models import same_model
 from otel_polar.billing.operation import WITHOUT_OUTPUT
 from otel_polar.billing.scopes import sits_above
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from otel_polar.billing.call import ModelCall
-    from otel_polar.billing.customer import Unattributed
 
 MAX_CANDIDATES: Final = 64
 """How many spans of a scope are looked at as the outer one of another, those that are least longer than it."""
@@ -54,6 +54,12 @@ MAX_SLACK_NS: Final = 250_000_000
 milliseconds, in the recorded pairs. The more is allowed, the more calls of one user that only happen at the same time,
 with equal tokens, are taken for one: of 1000 embeddings of three sizes, a hundred at once, half of them by a framework
 whose client is not seen, 6 % at this limit and 30 % at none."""
+
+MAX_SLACK_IN_TRACE_NS: Final = 2_000_000_000
+"""The same within one trace, where a layer may wait for its turn before it calls the one below."""
+
+MAX_OVERRUN_NS: Final = 10_000_000
+"""Of a stream the inner span may end after the outer one, which has seen the last chunk."""
 
 MAX_SLACK_PARTS: Final = 4
 """A span around another one of its own scope may be longer than that by one part in so many."""
@@ -69,7 +75,8 @@ def select(calls: Sequence[ModelCall], known: Mapping[int, object] | None = None
     _unite_equals(calls, groups)
     _unite_parents(calls, groups)
     for pair in sorted(_nested_pairs(calls, groups)):
-        groups.unite_nested(pair.outer, pair.inner)
+        if not groups.name_two_customers(pair.outer, pair.inner):
+            groups.unite_nested(pair.outer, pair.inner)
     _unite_totals(calls, groups)
     return groups.all()
 
@@ -79,6 +86,7 @@ class _Pair(NamedTuple):
 
     is_unmetered: bool
     is_of_two_traces: bool
+    is_overrun: bool
     slack_ns: int
     order: tuple[int, str, int, str]
     outer: int
@@ -114,13 +122,14 @@ def _unite_parents(calls: Sequence[ModelCall], groups: Groups) -> None:
 
 
 def _is_layer_above(parent: ModelCall, child: ModelCall) -> bool:
+    if not _look_alike(parent, child):
+        return False
     if parent.scope_name != child.scope_name:
-        return same_model(parent, child) and _look_alike(parent, child)
-    return (
-        _contains(parent, child)
-        and _look_alike(parent, child)
-        and (not same_model(parent, child) or _slack_ns(parent, child) <= _duration_ns(parent) // MAX_SLACK_PARTS)
-    )
+        # What tells no tokens is only the outer one if it is hardly longer: see below.
+        return same_model(parent, child) and isinstance(parent.usage, TokenUsage)
+    if not same_model(parent, child):
+        return _contains(parent, child) and isinstance(parent.usage, TokenUsage)
+    return _contains(parent, child) and _slack_ns(parent, child) <= _duration_ns(parent) // MAX_SLACK_PARTS
 
 
 def _look_alike(outer: ModelCall, inner: ModelCall) -> bool:
@@ -130,15 +139,7 @@ def _look_alike(outer: ModelCall, inner: ModelCall) -> bool:
     if not isinstance(outer.usage, TokenUsage):
         # A span above that knows no tokens says nothing that could be billed.
         return True
-    return isinstance(inner.usage, TokenUsage) and _have_same_tokens(outer.usage, inner.usage)
-
-
-def _have_same_tokens(one: TokenUsage, other: TokenUsage) -> bool:
-    if one.input_tokens != other.input_tokens:
-        return False
-    # Some leave reasoning out of the output (OpenLLMetry's for Gemini, langchain-google).
-    outputs = {one.output_tokens, one.output_tokens - one.reasoning_tokens}
-    return not outputs.isdisjoint({other.output_tokens, other.output_tokens - other.reasoning_tokens})
+    return isinstance(inner.usage, TokenUsage) and have_same_tokens(outer.usage, inner.usage)
 
 
 def _nested_pairs(calls: Sequence[ModelCall], groups: Groups) -> Iterator[_Pair]:
@@ -170,20 +171,24 @@ def _pairs_around(
     starts: list[tuple[int, str, int]],
 ) -> Iterator[_Pair]:
     call = calls[inner]
-    first = bisect_left(starts, (call.start_time_unix_nano - MAX_SLACK_NS, "", 0))
+    first = bisect_left(starts, (call.start_time_unix_nano - MAX_SLACK_IN_TRACE_NS, "", 0))
     end = bisect_left(starts, (call.start_time_unix_nano + 1, "", 0))
+    ends = call.end_time_unix_nano
     around = [
-        (_slack_ns(calls[outer], call), start, span_id, outer)
+        (calls[outer].end_time_unix_nano < ends, _slack_ns(calls[outer], call), start, span_id, outer)
         for start, span_id, outer in starts[first:end]
-        if calls[outer].end_time_unix_nano >= call.end_time_unix_nano
+        if calls[outer].end_time_unix_nano >= ends - MAX_OVERRUN_NS
     ]
     if len(around) > MAX_CANDIDATES:
         around = nsmallest(MAX_CANDIDATES, around)
-    for slack_ns, start, span_id, outer in around:
-        if not groups.are_one(outer, inner) and _may_be_nested(calls[outer], call):
+    for is_overrun, slack_ns, start, span_id, outer in around:
+        if slack_ns > MAX_SLACK_IN_TRACE_NS or groups.are_one(outer, inner):
+            continue
+        if _may_be_nested(calls[outer], call):
             yield _Pair(
                 is_unmetered=not isinstance(calls[outer].usage, TokenUsage),
                 is_of_two_traces=calls[outer].trace_id != call.trace_id,
+                is_overrun=is_overrun,
                 slack_ns=slack_ns,
                 order=(start, span_id, call.start_time_unix_nano, call.span_id),
                 outer=outer,
@@ -192,18 +197,18 @@ def _pairs_around(
 
 
 def _may_be_nested(outer: ModelCall, inner: ModelCall) -> bool:
-    if not same_model(outer, inner) or not _look_alike(outer, inner) or _name_two(outer.customer, inner.customer):
+    if not same_model(outer, inner) or not _look_alike(outer, inner):
         return False
-    if _slack_ns(outer, inner) > MAX_SLACK_NS:
-        return False
-    return outer.trace_id == inner.trace_id or sits_above(outer.scope_name, inner.scope_name)
-
-
-def _name_two(one: Customer | Unattributed, other: Customer | Unattributed) -> bool:
+    if outer.trace_id == inner.trace_id:
+        # What tells no tokens must be hardly longer there, too.
+        return isinstance(outer.usage, TokenUsage) or _slack_ns(outer, inner) <= MAX_SLACK_NS
+    # Without a common trace nothing but its tokens tells that it is the same call; and what is below some span in one
+    # trace and below some span in another one was begun in two contexts.
     return (
-        isinstance(one, Customer)
-        and isinstance(other, Customer)
-        and (one.customer_id, one.external_customer_id) != (other.customer_id, other.external_customer_id)
+        isinstance(outer.usage, TokenUsage)
+        and (outer.parent_span_id is None or inner.parent_span_id is None)
+        and _slack_ns(outer, inner) <= MAX_SLACK_NS
+        and sits_above(outer.scope_name, inner.scope_name)
     )
 
 
@@ -216,14 +221,23 @@ def _unite_totals(calls: Sequence[ModelCall], groups: Groups) -> None:
     if not any(call.is_total for call in calls):
         return
     parts: defaultdict[str, list[int]] = defaultdict(list)
+    totals: defaultdict[str, list[int]] = defaultdict(list)
     for position in sorted(range(len(calls)), key=lambda position: _order(calls[position])):
-        if not calls[position].is_total and isinstance(calls[position].usage, TokenUsage):
-            parts[calls[position].trace_id].append(position)
+        if isinstance(calls[position].usage, TokenUsage):
+            (totals if calls[position].is_total else parts)[calls[position].trace_id].append(position)
     for position, call in enumerate(calls):
         if call.is_total:
-            part = next((part for part in parts.get(call.trace_id, ()) if _contains(call, calls[part])), None)
-            if part is not None:
+            part = next((part for part in parts[call.trace_id] if _is_part(call, calls[part])), None)
+            if part is None:
+                # A total within a total, such as an agent's within that of another one.
+                part = next((wider for wider in totals[call.trace_id] if _is_part(calls[wider], call)), None)
+            if part is not None and part != position:
                 groups.unite(part, position)
+
+
+def _is_part(total: ModelCall, part: ModelCall) -> bool:
+    is_other_kind = (total.operation in WITHOUT_OUTPUT) != (part.operation in WITHOUT_OUTPUT)
+    return not is_other_kind and same_model(total, part) and _contains(total, part)
 
 
 def _contains(outer: ModelCall, inner: ModelCall) -> bool:

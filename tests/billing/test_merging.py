@@ -185,3 +185,22 @@ def test_what_came_after_the_call_does_not_lead() -> None:
     fetched = inner(start_time_unix_nano=BEGIN + 3_600_000 * MS, response_model="gpt-4o")
 
     assert merge([fetched, outer(response_model="gpt-4o-mini")]).response_model == "gpt-4o-mini"
+
+
+def test_a_child_is_further_in_whatever_the_clocks_say() -> None:
+    """A proxy's clock may be behind the client's, and its span has the real model."""
+    client = outer(response_model="my-alias")
+    for begin_ms in (-500, -3, 0, 500):
+        begin = BEGIN + begin_ms * MS
+        proxy = inner(response_model="gpt-4o", start_time_unix_nano=begin, end_time_unix_nano=begin + 90 * MS)
+        proxy = proxy._replace(parent_span_id=client.span_id)
+
+        assert merge([client, proxy]).response_model == "gpt-4o", begin_ms
+
+
+def test_of_totals_the_widest_counts() -> None:
+    """An agent's sum within that of another one is in it already."""
+    team = outer(is_total=True, usage=tokens(300, 30))
+    member = inner(is_total=True, usage=tokens(200, 20))
+
+    assert merge([member, team]).usage == tokens(300, 30)

@@ -150,7 +150,31 @@ ONE_CALL = {
         "langchain-google leaves thoughts out",
     ),
     "a framework that was told no tokens": Hazard(
-        [call("lc", FRAMEWORK, 0, 100, usage=Unmetered("no token counts")), _inner], 1, "a stream: the client asked"
+        in_trace(call("lc", FRAMEWORK, 0, 100, usage=Unmetered("no token counts")), _inner),
+        1,
+        "a stream: the client asked",
+    ),
+    "a framework that waits for its turn": Hazard(
+        in_trace(call("lc", FRAMEWORK, 0, 1_000), call("c", CLIENT, 300, 999)), 1, "a rate limiter"
+    ),
+    "a client's stream that ends after the framework's": Hazard(
+        [call("lc", FRAMEWORK, 0, 100), call("c", CLIENT, 1, 100.5)], 1, "the framework has seen the last chunk"
+    ),
+    "an id minted by a framework": Hazard(
+        [
+            call("lc", FRAMEWORK, 0, 100, response_id="lc_run--019a1b2c-3d4e-7f60-8a1b-2c3d4e5f6071"),
+            call("c", CLIENT, 1, 99, response_id="tP7daMqGJ5K2xN8PqOrT0A1"),
+        ],
+        1,
+        "LangChain, where the provider has none",
+    ),
+    "an agent's total within another agent's": Hazard(
+        in_trace(
+            call("team", AGNO, 0, 100, is_total=True, usage=tokens(300, 30)),
+            call("member", AGNO, 1, 40, is_total=True, usage=tokens(200, 20)),
+        ),
+        1,
+        "the outer sum has the inner one in it",
     ),
     "the sum of an agent and the calls it made": Hazard(
         in_trace(
@@ -195,6 +219,42 @@ SEVERAL_CALLS = {
     "another process": Hazard([call("a", FRAMEWORK, 0, 100, process="p"), _inner], 2, "two clocks, two users"),
     "one in the middle of a long one": Hazard(
         [call("a", FRAMEWORK, 0, 3_000), call("b", CLIENT, 1_000, 2_000)], 2, "a layer adds milliseconds"
+    ),
+    "two calls around which a framework knows no tokens": Hazard(
+        in_trace(
+            call("f", FRAMEWORK, 0, 100, usage=Unmetered("no token counts")),
+            call("a", CLIENT, 1, 60, usage=tokens(100, 20)),
+            call("b", OI_CLIENT, 41, 99, usage=tokens(500, 50)),
+        ),
+        2,
+        "it must not bring them together",
+    ),
+    "a framework of nobody around calls of two users": Hazard(
+        in_trace(
+            call("f", FRAMEWORK, 0, 100, customer=NOBODY),
+            call("a", CLIENT, 1, 99, customer=Customer(external_customer_id="ann")),
+            call("b", OI_CLIENT, 2, 98, customer=Customer(external_customer_id="bob")),
+        ),
+        2,
+        "nor two customers",
+    ),
+    "calls below two requests": Hazard(
+        [call("f", FRAMEWORK, 0, 100, parent_span_id="a" * 16), call("c", CLIENT, 1, 99, parent_span_id="b" * 16)],
+        2,
+        "two contexts, in two traces",
+    ),
+    "a stream of which nothing is known around another call": Hazard(
+        [call("f", FRAMEWORK, 0, 200, usage=Unmetered("no token counts")), call("c", CLIENT, 50, 60)],
+        2,
+        "in another trace nothing but tokens tells that it is the same",
+    ),
+    "an embedding beside an agent's total": Hazard(
+        in_trace(
+            call("run", AGNO, 0, 100, is_total=True),
+            call("e", CLIENT, 1, 40, operation="embeddings", usage=tokens(8, 0)),
+        ),
+        2,
+        "it is not what the total sums up",
     ),
     "one after the other": Hazard([call("a", FRAMEWORK, 0, 50), call("b", CLIENT, 40, 90)], 2, "not within it"),
     "a client around a framework": Hazard([call("a", CLIENT, 0, 100), call("b", FRAMEWORK, 1, 99)], 2, "upside down"),
