@@ -50,12 +50,8 @@ def leading_of(calls: Sequence[ModelCall]) -> ModelCall:
 
 
 def _parts(calls: Sequence[ModelCall]) -> Sequence[ModelCall]:
-    # A total is the sum of more than this call: it knows who pays, and nothing else. Of totals the widest has them all.
-    return [call for call in calls if not call.is_total] or [max(calls, key=_width)]
-
-
-def _width(call: ModelCall) -> tuple[int, int, str]:
-    return call.end_time_unix_nano - call.start_time_unix_nano, -call.start_time_unix_nano, call.span_id
+    # A total is the sum of more than this call: it knows who pays, and nothing else.
+    return [call for call in calls if not call.is_total] or calls
 
 
 def _innermost_first(calls: Sequence[ModelCall]) -> list[ModelCall]:

@@ -173,13 +173,15 @@ def _pairs_around(
     starts: list[tuple[int, str, int]],
 ) -> Iterator[_Pair]:
     call = calls[inner]
-    first = bisect_left(starts, (call.start_time_unix_nano - MAX_SLACK_IN_TRACE_NS, "", 0))
+    # A log has no duration: whenever the stream began that it tells of.
+    earliest = 0 if not _duration_ns(call) else call.start_time_unix_nano - MAX_SLACK_IN_TRACE_NS
+    first = bisect_left(starts, (earliest, "", 0))
     end = bisect_left(starts, (call.start_time_unix_nano + 1, "", 0))
     ends = call.end_time_unix_nano
     around = [
         (calls[outer].end_time_unix_nano < ends, _slack_ns(calls[outer], call), start, span_id, outer)
         for start, span_id, outer in starts[first:end]
-        if calls[outer].end_time_unix_nano >= ends - MAX_OVERRUN_NS
+        if calls[outer].end_time_unix_nano >= ends - _overrun_ns(call)
     ]
     if len(around) > MAX_CANDIDATES:
         around = nsmallest(MAX_CANDIDATES, around)
@@ -223,23 +225,25 @@ def _unite_totals(calls: Sequence[ModelCall], groups: Groups) -> None:
     if not any(call.is_total for call in calls):
         return
     parts: defaultdict[str, list[int]] = defaultdict(list)
-    totals: defaultdict[str, list[int]] = defaultdict(list)
     for position in sorted(range(len(calls)), key=lambda position: _order(calls[position])):
-        if isinstance(calls[position].usage, TokenUsage):
-            (totals if calls[position].is_total else parts)[calls[position].trace_id].append(position)
+        if not calls[position].is_total and isinstance(calls[position].usage, TokenUsage):
+            parts[calls[position].trace_id].append(position)
     for position, call in enumerate(calls):
         if call.is_total:
             part = next((part for part in parts[call.trace_id] if _is_part(call, calls[part])), None)
-            if part is None:
-                # A total within a total, such as an agent's within that of another one.
-                part = next((wider for wider in totals[call.trace_id] if _is_part(calls[wider], call)), None)
-            if part is not None and part != position:
+            is_below = part is not None and calls[part].parent_span_id == call.span_id
+            if part is not None and (is_below or not groups.name_two_customers(part, position)):
                 groups.unite(part, position)
 
 
 def _is_part(total: ModelCall, part: ModelCall) -> bool:
-    is_other_kind = (total.operation in WITHOUT_OUTPUT) != (part.operation in WITHOUT_OUTPUT)
-    return not is_other_kind and same_model(total, part) and _contains(total, part)
+    if (total.operation in WITHOUT_OUTPUT) != (part.operation in WITHOUT_OUTPUT) or not same_model(total, part):
+        return False
+    if isinstance(total.usage, TokenUsage) and isinstance(part.usage, TokenUsage):
+        is_more = part.usage.input_tokens > total.usage.input_tokens
+        if is_more or part.usage.output_tokens > total.usage.output_tokens:
+            return False
+    return _contains(total, part)
 
 
 def _contains(outer: ModelCall, inner: ModelCall) -> bool:
@@ -250,11 +254,20 @@ def _contains(outer: ModelCall, inner: ModelCall) -> bool:
     )
 
 
+def _overrun_ns(inner: ModelCall) -> int:
+    """How much later than the outer span an inner one may end."""
+    duration_ns = _duration_ns(inner)
+    return min(MAX_OVERRUN_NS, duration_ns // MAX_SLACK_PARTS) if duration_ns else MAX_OVERRUN_NS
+
+
 def _duration_ns(call: ModelCall) -> int:
     return call.end_time_unix_nano - call.start_time_unix_nano
 
 
 def _slack_ns(outer: ModelCall, inner: ModelCall) -> int:
+    if not _duration_ns(inner):
+        # A log, as logfire's at the end of a stream.
+        return max(0, outer.end_time_unix_nano - inner.end_time_unix_nano)
     return _duration_ns(outer) - _duration_ns(inner)
 
 

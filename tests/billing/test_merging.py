@@ -196,11 +196,3 @@ def test_a_child_is_further_in_whatever_the_clocks_say() -> None:
         proxy = proxy._replace(parent_span_id=client.span_id)
 
         assert merge([client, proxy]).response_model == "gpt-4o", begin_ms
-
-
-def test_of_totals_the_widest_counts() -> None:
-    """An agent's sum within that of another one is in it already."""
-    team = outer(is_total=True, usage=tokens(300, 30))
-    member = inner(is_total=True, usage=tokens(200, 20))
-
-    assert merge([member, team]).usage == tokens(300, 30)

@@ -168,22 +168,8 @@ ONE_CALL = {
         1,
         "LangChain, where the provider has none",
     ),
-    "an agent's total within another agent's": Hazard(
-        in_trace(
-            call("team", AGNO, 0, 100, is_total=True, usage=tokens(300, 30)),
-            call("member", AGNO, 1, 40, is_total=True, usage=tokens(200, 20)),
-        ),
-        1,
-        "the outer sum has the inner one in it",
-    ),
-    "the sum of an agent and the calls it made": Hazard(
-        in_trace(
-            call("run", AGNO, 0, 100, is_total=True, usage=tokens(2_914, 240)),
-            call("one", CLIENT, 10, 40, response_id=STRONG),
-            call("two", CLIENT, 50, 90, response_id=OTHER_STRONG),
-        ),
-        2,
-        "counted only where no call below it was seen",
+    "a stream of which a log has the tokens": Hazard(
+        [call("f", FRAMEWORK, 0, 3_000), call("log", "logfire.openai", 2_999, 2_999)], 1, "a log has no duration"
     ),
 }
 
@@ -255,6 +241,25 @@ SEVERAL_CALLS = {
         ),
         2,
         "it is not what the total sums up",
+    ),
+    "one right after the other": Hazard(
+        in_trace(call("a", FRAMEWORK, 0, 5), call("b", CLIENT, 7, 14)), 2, "short calls that do not overlap"
+    ),
+    "two agents at once in one trace": Hazard(
+        in_trace(
+            call("one", AGNO, 0, 100, is_total=True, usage=tokens(3_000, 300)),
+            call("two", AGNO, 10, 60, is_total=True, usage=tokens(500, 50)),
+        ),
+        2,
+        "each sum is of its own run",
+    ),
+    "a call that is more than the total around it": Hazard(
+        in_trace(
+            call("run", AGNO, 0, 100, is_total=True, usage=tokens(300, 30)),
+            call("call", CLIENT, 10, 60, usage=tokens(9_000, 900)),
+        ),
+        2,
+        "it cannot be a part",
     ),
     "one after the other": Hazard([call("a", FRAMEWORK, 0, 50), call("b", CLIENT, 40, 90)], 2, "not within it"),
     "a client around a framework": Hazard([call("a", CLIENT, 0, 100), call("b", FRAMEWORK, 1, 99)], 2, "upside down"),
