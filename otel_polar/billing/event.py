@@ -96,7 +96,7 @@ def build_event(
     if isinstance(call.usage, Unmetered):
         raise ValueError(call.usage.reason)  # noqa: TRY004 - the type is right, the call is not billable
     if isinstance(call.customer, Unattributed):
-        raise ValueError(call.customer.reason)  # noqa: TRY004 - as above
+        raise ValueError(call.customer.reason)  # noqa: TRY004 - the type is right, the call is not billable
     if not (call.customer.customer_id or call.customer.external_customer_id):
         raise ValueError("a customer without an id")
     metadata = _default_metadata(call, call.usage, cost)

@@ -104,7 +104,7 @@ class Media(NamedTuple):
 NO_MEDIA: Final = Media()
 
 
-def build_usage(  # noqa: PLR0917 - counts, in the order of the buckets
+def build_usage(  # noqa: PLR0917 - values of one kind, in the order of TokenUsage's own fields
     input_tokens: int,
     output_tokens: int,
     cache_read_tokens: int = 0,

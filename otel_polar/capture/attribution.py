@@ -122,8 +122,7 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             name = getattr(function, "__qualname__", repr(function))
             raise TypeError(f"bill_to cannot decorate the generator function {name}: see its help")
-        # Imported here for the sake of `import otel_polar`.
-        import wrapt  # noqa: PLC0415
+        import wrapt  # noqa: PLC0415 - not for `import otel_polar`, which has to be quick
 
         if inspect.iscoroutinefunction(function):
 

@@ -58,7 +58,7 @@ class PolarSpanProcessor(SpanProcessor):
 
     def __init__(self, **options: Unpack[Options]) -> None:
         # For the sake of `import otel_polar`, what only a processor needs is imported here.
-        from otel_polar.settings import Settings  # noqa: PLC0415 - see above
+        from otel_polar.settings import Settings  # noqa: PLC0415 - not for `import otel_polar`
 
         settings = Settings.load(**options)
         self._keys = settings.customer_keys
@@ -78,7 +78,7 @@ class PolarSpanProcessor(SpanProcessor):
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
-        from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - see above
+        from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - not for `import otel_polar`
 
         self._pipeline = Pipeline(settings)
 
@@ -113,9 +113,9 @@ class PolarSpanProcessor(SpanProcessor):
             # These lines run for every span of the application, in a sixth of a microsecond: hence the SDK's private
             # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out, without that
             # of Vercel's SDK, which is not Python.
-            started = self._started.pop(id(span._context), None)  # noqa: SLF001 - see above
-            bounded = span._attributes  # noqa: SLF001 - see above
-            attributes = bounded._dict  # type: ignore[union-attr]  # noqa: SLF001 - see above
+            started = self._started.pop(id(span._context), None)  # noqa: SLF001 - the public name takes too long
+            bounded = span._attributes  # noqa: SLF001 - the public name takes too long
+            attributes = bounded._dict  # type: ignore[union-attr]  # noqa: SLF001 - the public name takes too long
             if (
                 "gen_ai.operation.name" not in attributes
                 and "gen_ai.system" not in attributes

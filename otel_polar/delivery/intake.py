@@ -172,7 +172,10 @@ class Intake:
             recent = self._recent = recent or Recent(now)
             self._arrivals = self._outbox.arrivals
             for known in self._outbox.recalled(since=oldest_at - REMEMBERED_S, limit=MAX_RECALLED):
-                recent.remember(_known_call(known), now)
+                call = _known_call(known)
+                # One call must not be known twice: what becomes of it would be told to one of them only.
+                if all(other.external_id != call.external_id for other in recent.related(call.calls)):
+                    recent.remember(call, now)
         return recent
 
     def _in_ledger(self, reads: Sequence[_Read], remembered: Sequence[KnownCall]) -> list[KnownCall]:

@@ -287,6 +287,20 @@ def test_rows_that_are_carried_over_from_another_outbox_are_known(desk: Desk, tm
     assert Counter(desk.states().values()) == {State.READY: 1, State.SENT: 1, State.DUPLICATE: 1}
 
 
+def test_a_call_is_known_once_however_often_rows_are_carried_over(desk: Desk) -> None:
+    """What becomes of it later must be known of it everywhere."""
+    desk.record(inner(customer=NOBODY))
+    desk.decide()
+    desk.outbox.arrivals += 1
+    desk.record(inner(1))
+    desk.decide()
+
+    recent = desk.intake._recent
+    assert recent is not None
+    assert len(recent.related([outer()._replace(trace_id=inner().trace_id, parent_span_id=inner().span_id)])) == 2
+    assert len([known for known in recent.related([inner()]) if known.is_held]) == 1
+
+
 def test_a_call_whose_spans_come_one_by_one_is_one_call(desk: Desk) -> None:
     """What was held becomes a duplicate of what could be sent, and the next span knows that."""
     gateway = outer(scope_name="litellm", response_id="chatcmpl-Zt4NvK8qWm1XcE6yHb2JrL7gPsD9f")
