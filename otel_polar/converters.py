@@ -5,7 +5,8 @@ Every converter takes the option's name, as the message should show it, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from otel_polar.errors import ConfigError
 
 MAX_EVENT_NAME_CHARACTERS: Final = 128
+MAX_FACTOR_DIGITS: Final = 24
 
 
 def text(name: str, value: object) -> str:
@@ -64,6 +66,57 @@ def function(name: str, value: object) -> object:
     if not callable(value):
         raise ConfigError(f"{name} is {value!r}: it must be a function of the call and its metadata")
     return value
+
+
+def functions(name: str, value: object) -> tuple[object, ...]:
+    """One function, or several; what they answer is checked when they answer."""
+    several = (value,) if callable(value) or not isinstance(value, Iterable) else tuple(value)
+    for each in several:
+        if not callable(each):
+            raise ConfigError(f"{name} is {value!r}: it must be a function of a PriceQuery, or several")
+    return several
+
+
+def rate_card(name: str, value: object) -> object:
+    """The file of a rate card, or a card itself; its content is checked when it is read."""
+    if isinstance(value, (str, Path)):
+        return directory(name, value)
+    if not isinstance(value, Mapping) and not callable(value):
+        raise ConfigError(f"{name} is {value!r}: it must be a file, a mapping or a RateCard")
+    return value
+
+
+def pairs(name: str, value: object) -> tuple[tuple[str, str], ...]:
+    """``provider=attribute``, several separated by commas, or a mapping."""
+    told = value
+    if isinstance(value, str):
+        value = {key.strip(): text.strip() for key, _, text in (pair.partition("=") for pair in value.split(","))}
+    texts = [text for pair in value.items() for text in pair] if isinstance(value, Mapping) else [None]
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) and text for text in texts):
+        raise ConfigError(f"{name} is {told!r}: it must be provider=attribute, several separated by commas")
+    return tuple(value.items())
+
+
+def factor(minimum: int, maximum: int) -> Callable[[str, object], Decimal]:
+    """A converter that takes exact factors from *minimum* to *maximum*; a float stands for its 15 exact digits."""
+
+    def convert(name: str, value: object) -> Decimal:
+        try:
+            found = Decimal(format(value, ".15g") if isinstance(value, float) else str(value).strip())
+        except InvalidOperation:
+            found = Decimal("NaN")
+        if isinstance(value, bool) or not found.is_finite() or not minimum <= found <= maximum:
+            raise ConfigError(f"{name} is {value!r}: it must be a number from {minimum} to {maximum}")
+        if len(found.as_tuple().digits) > MAX_FACTOR_DIGITS:
+            raise ConfigError(f"{name} is {value!r}: it has more than {MAX_FACTOR_DIGITS} digits")
+        return found
+
+    return convert
+
+
+def markup(name: str, value: object) -> object:
+    """A factor of 0 to 1000, or a function."""
+    return value if callable(value) else factor(0, 1_000)(name, value)
 
 
 def keys(name: str, value: object) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ option, the variable, the value and the limit.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from otel_polar import converters
+from otel_polar.billing.catalog.options import CatalogOptions
 from otel_polar.billing.customer import (
     DEFAULT_CUSTOMER_ID_KEYS,
     DEFAULT_EXTERNAL_CUSTOMER_ID_KEYS,
@@ -23,10 +24,12 @@ from otel_polar.billing.customer import (
 )
 
 if TYPE_CHECKING:
-    from otel_polar.billing.event import EventName, MapMetadata
+    from collections.abc import Callable, Mapping
 
-Server: TypeAlias = Literal["sandbox", "production"]
-Keys: TypeAlias = str | Iterable[str]
+    from otel_polar.billing.event import EventName, MapMetadata
+    from otel_polar.billing.markup import Markup
+    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.options import Keys, Options, RateCardOption, Server
 
 DEFAULT_REQUESTS_PER_MINUTE: Final[Mapping[str, float]] = {
     # The whole organization's limits (polarsource/polar, docs/api-reference/introduction.mdx).
@@ -38,31 +41,6 @@ DAY_S: Final = 86_400.0
 
 def _setting(default: Any, *, variable: str, unit: str, about: str, convert: Callable[[str, Any], Any]) -> Any:
     return field(default=default, metadata={"variable": variable, "unit": unit, "about": about, "convert": convert})
-
-
-class Options(TypedDict, total=False):
-    """The keyword arguments of :meth:`Settings.load`; ``None`` leaves a value to the environment and the default."""
-
-    access_token: str | None
-    server: Server | None
-    base_url: str | None
-    event_name: EventName | None
-    customer_id_keys: Keys | None
-    external_customer_id_keys: Keys | None
-    member_id_keys: Keys | None
-    user_id_attributes: Keys | None
-    bill_scopes: Keys | None
-    tags: Keys | None
-    map_metadata: MapMetadata | None
-    on_unattributed: Literal["hold", "drop"] | None
-    on_unpriced: Literal["hold", "send"] | None
-    outbox_dir: str | Path | None
-    settle_s: float | None
-    linger_s: float | None
-    request_timeout_s: float | None
-    requests_per_minute: float | None
-    retention_days: float | None
-    shutdown_timeout_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +141,83 @@ class Settings:
         about="A call whose price is not known is kept until one is, or sent with tokens and without cost.",
         convert=converters.one_of("hold", "send"),
     )
+    rate_card: RateCardOption | None = _setting(
+        None,
+        variable="OTEL_POLAR_RATE_CARD",
+        unit="file in TOML or JSON, a mapping or a `RateCard`",
+        about="Your own prices; they come before the catalogue's. A file is read again when it changes.",
+        convert=converters.rate_card,
+    )
+    price_resolvers: tuple[PriceResolver, ...] = _setting(
+        (),
+        variable="",
+        unit="function of a `PriceQuery`, or several",
+        about="Your own functions for prices, asked before the rate card. In code only.",
+        convert=converters.functions,
+    )
+    trusted_costs: tuple[tuple[str, str], ...] = _setting(
+        (),
+        variable="OTEL_POLAR_TRUSTED_COSTS",
+        unit="`provider=attribute`, comma-separated",
+        about="By provider, `*` for any text: the attribute whose cost in USD is believed before any price.",
+        convert=converters.pairs,
+    )
+    gateways: Keys = _setting(
+        (),
+        variable="OTEL_POLAR_GATEWAYS",
+        unit="hosts, comma-separated",
+        about="Hosts, `*` for any text, that pass calls on to the provider the span names: its prices hold exactly.",
+        convert=converters.keys,
+    )
+    self_hosted: Keys = _setting(
+        (),
+        variable="OTEL_POLAR_SELF_HOSTED",
+        unit="hosts, comma-separated",
+        about="Hosts, `*` for any text, at which no list price holds, only your rate card's.",
+        convert=converters.keys,
+    )
+    approximate_models: Literal["hold", "price"] = _setting(
+        "hold",
+        variable="OTEL_POLAR_APPROXIMATE_MODELS",
+        unit="`hold` or `price`",
+        about="A model that is listed only without its date, or under a like name, is held or priced by that.",
+        convert=converters.one_of("hold", "price"),
+    )
+    markup: Markup | None = _setting(
+        None,
+        variable="OTEL_POLAR_MARKUP",
+        unit="factor, 0 to 1000, or a function of the call and its `Price`",
+        about="Adds `charge_nanos` to events: the cost times this, or what the function answers in USD.",
+        convert=converters.markup,
+    )
+    catalog_update_hours: float = _setting(
+        0.0,
+        variable="OTEL_POLAR_CATALOG_UPDATE_HOURS",
+        unit="hours, 0 to 8760",
+        about="How often list prices are fetched; 0 never: those of the installed genai-prices.",
+        convert=converters.number(0.0, 8_760.0),
+    )
+    catalog_url: str | None = _setting(
+        None,
+        variable="OTEL_POLAR_CATALOG_URL",
+        unit="URL",
+        about="From where. Default: where genai-prices publishes them.",
+        convert=converters.url,
+    )
+    catalog_max_factor: Decimal = _setting(
+        Decimal(3),
+        variable="OTEL_POLAR_CATALOG_MAX_FACTOR",
+        unit="factor, 1 to 1000",
+        about="An entry whose fetched price is further from the installed one is listed in the log and held.",
+        convert=converters.factor(1, 1_000),
+    )
+    catalog_accepted_moves: Keys = _setting(
+        (),
+        variable="OTEL_POLAR_CATALOG_ACCEPTED_MOVES",
+        unit="`provider/model`, comma-separated",
+        about="Entries, `*` for any text, whose price may move further.",
+        convert=converters.keys,
+    )
     outbox_dir: Path | None = _setting(
         None,
         variable="OTEL_POLAR_OUTBOX_DIR",
@@ -247,6 +302,11 @@ class Settings:
             member=tuple(self.member_id_keys),
             other_systems=tuple(self.user_id_attributes),
         )
+
+    @property
+    def catalog_options(self) -> CatalogOptions:
+        """How far the catalogue goes."""
+        return CatalogOptions(tuple(self.gateways), tuple(self.self_hosted), self.approximate_models)
 
     @property
     def budget_per_minute(self) -> float:

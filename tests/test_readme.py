@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from otel_polar import Settings
-from otel_polar.billing.catalog import Catalog
+from otel_polar.billing.call import ModelCall
+from otel_polar.billing.catalog.catalog import Catalog
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.event import build_event
 from otel_polar.billing.operation import BILLABLE_OPERATIONS
-from otel_polar.billing.pricing import Cost
+from otel_polar.billing.pricing import Price, price_call
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
 from otel_polar.delivery.rows import State
@@ -80,10 +81,11 @@ def test_the_event_is_the_one_that_is_built() -> None:
         resource_attributes={"service.name": "chat-api"},
     )
     call = read_call(span, Customer(external_customer_id="user_42"), {"plan": "pro"})
-    cost = Catalog()(call)  # type: ignore[arg-type]  # it is a call, as the event below shows
-    assert isinstance(cost, Cost)
+    assert isinstance(call, ModelCall)
+    price = price_call(call, [Catalog()])
+    assert isinstance(price, Price)
 
-    built: Any = build_event(call, cost, now=2e9).body()  # type: ignore[arg-type]  # as above
+    built: Any = build_event(call, price, now=2e9).body()
 
     differing = {"generation_id", "trace_id", "span_id"}
     assert built.keys() == shown.keys()

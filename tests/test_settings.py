@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from otel_polar.billing.customer import CustomerKeys
+from otel_polar.billing.rate_card import RateCard
 from otel_polar.errors import ConfigError, OtelPolarError
-from otel_polar.settings import Options, Settings
+from otel_polar.options import Options
+from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.pricing import PriceQuery
 
 TOKEN: Final = "polar_oat_s3cr3t"
+IN_CODE_ONLY: Final = ("map_metadata", "price_resolvers")
+A_CARD: Final = {"gpt-4o": {"promptTokens": 2.5e-6}}
 
 
 def load(environ: dict[str, str] | None = None, **options: Any) -> Settings:
@@ -26,6 +32,10 @@ def load(environ: dict[str, str] | None = None, **options: Any) -> Settings:
 def name_of(call: ModelCall) -> str:
     """Answer an event's name."""
     return call.operation
+
+
+def no_price(_query: PriceQuery) -> None:
+    """Leave every price to the next resolver."""
 
 
 def keep(_call: ModelCall, metadata: Any) -> Any:
@@ -78,6 +88,37 @@ VALUES: Final[list[tuple[str, str, str, object, object, object]]] = [
     ("tags", "OTEL_POLAR_TAGS", "plan,region , team", ("plan", "region", "team"), "plan,region", ("plan", "region")),
     ("on_unattributed", "OTEL_POLAR_ON_UNATTRIBUTED", "drop", "drop", "hold", "hold"),
     ("on_unpriced", "OTEL_POLAR_ON_UNPRICED", "send", "send", "hold", "hold"),
+    ("rate_card", "OTEL_POLAR_RATE_CARD", "/etc/prices.toml", Path("/etc/prices.toml"), A_CARD, A_CARD),
+    (
+        "trusted_costs",
+        "OTEL_POLAR_TRUSTED_COSTS",
+        "openrouter=gen_ai.usage.cost, acme*=cost",
+        (("openrouter", "gen_ai.usage.cost"), ("acme*", "cost")),
+        {"openrouter": "cost"},
+        (("openrouter", "cost"),),
+    ),
+    ("gateways", "OTEL_POLAR_GATEWAYS", "llm.internal", ("llm.internal",), ["a", "b"], ("a", "b")),
+    ("self_hosted", "OTEL_POLAR_SELF_HOSTED", "10.0.0.*", ("10.0.0.*",), "b", ("b",)),
+    ("approximate_models", "OTEL_POLAR_APPROXIMATE_MODELS", "price", "price", "hold", "hold"),
+    ("markup", "OTEL_POLAR_MARKUP", "1.25", Decimal("1.25"), 0.1, Decimal("0.1")),
+    ("catalog_update_hours", "OTEL_POLAR_CATALOG_UPDATE_HOURS", "24", 24.0, 8_760, 8_760.0),
+    (
+        "catalog_url",
+        "OTEL_POLAR_CATALOG_URL",
+        "http://127.0.0.1/v2.json",
+        "http://127.0.0.1/v2.json",
+        "http://a",
+        "http://a",
+    ),
+    ("catalog_max_factor", "OTEL_POLAR_CATALOG_MAX_FACTOR", "1.5", Decimal("1.5"), 1_000, Decimal(1_000)),
+    (
+        "catalog_accepted_moves",
+        "OTEL_POLAR_CATALOG_ACCEPTED_MOVES",
+        "openai/gpt-4o",
+        ("openai/gpt-4o",),
+        ("groq/*",),
+        ("groq/*",),
+    ),
     ("outbox_dir", "OTEL_POLAR_OUTBOX_DIR", "/var/lib/ob", Path("/var/lib/ob"), Path("/srv/ob"), Path("/srv/ob")),
     ("settle_s", "OTEL_POLAR_SETTLE_S", "0", 0.0, 3_600, 3_600.0),
     ("linger_s", "OTEL_POLAR_LINGER_S", "2.5", 2.5, 0, 0.0),
@@ -90,7 +131,7 @@ VALUES: Final[list[tuple[str, str, str, object, object, object]]] = [
 
 def test_the_tables_of_this_file_cover_every_option() -> None:
     """A new option must be specified here before it is one."""
-    assert {*(row[0] for row in VALUES), "map_metadata"} == set(setting_names())
+    assert {*(row[0] for row in VALUES), *IN_CODE_ONLY} == set(setting_names())
     assert {*(row[0] for row in WRONG)} == set(setting_names())
 
 
@@ -107,7 +148,7 @@ def test_a_keyword_beats_the_variable_and_the_variable_the_default(
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\t\n"])
-@pytest.mark.parametrize("option", [name for name in setting_names() if name != "map_metadata"])
+@pytest.mark.parametrize("option", [name for name in setting_names() if name not in IN_CODE_ONLY])
 def test_an_empty_variable_counts_as_not_set(option: str, empty: str) -> None:
     """As everywhere in OpenTelemetry: compose files set variables to nothing."""
     assert getattr(load({variables()[option]: empty}), option) == getattr(load(), option)
@@ -146,10 +187,17 @@ def test_the_defaults_are_safe() -> None:
     )
 
 
-def test_map_metadata_is_given_in_code_only() -> None:
+def test_functions_are_given_in_code_only() -> None:
     """A function cannot be written in a variable."""
     assert load(map_metadata=keep).map_metadata is keep
-    assert variables()["map_metadata"] == ""
+    assert load(price_resolvers=no_price).price_resolvers == (no_price,)
+    assert load(price_resolvers=[no_price, RateCard(A_CARD)]).price_resolvers[0] is no_price
+    assert [variables()[option] for option in IN_CODE_ONLY] == ["", ""]
+
+
+def test_a_markup_may_be_a_function() -> None:
+    """Some charge by the customer's plan."""
+    assert load(markup=keep).markup is keep
 
 
 # option, a wrong value, what the message says of it
@@ -185,6 +233,27 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("on_unattributed", False, "must be 'hold' or 'drop'"),
     ("on_unpriced", "drop", "must be 'hold' or 'send'"),
     ("on_unpriced", 0, "must be 'hold' or 'send'"),
+    ("rate_card", "", "must be text that is not empty"),
+    ("rate_card", "prices\0.toml", "a path cannot contain NUL"),
+    ("rate_card", 5, "must be a file, a mapping or a RateCard"),
+    ("price_resolvers", "mymodule.function", "must be a function of a PriceQuery"),
+    ("price_resolvers", [5], "must be a function of a PriceQuery"),
+    ("trusted_costs", "openrouter", "must be provider=attribute"),
+    ("trusted_costs", "openrouter=", "must be provider=attribute"),
+    ("trusted_costs", 5, "must be provider=attribute"),
+    ("trusted_costs", {"openrouter": 5}, "must be provider=attribute"),
+    ("gateways", 5, "one key, or several separated by commas"),
+    ("self_hosted", "a,", "every key must be text that is not empty"),
+    ("approximate_models", "send", "must be 'hold' or 'price'"),
+    ("markup", "a lot", "must be a number from 0 to 1000"),
+    ("markup", -1, "must be a number from 0 to 1000"),
+    ("markup", True, "must be a number from 0 to 1000"),
+    ("markup", float("nan"), "must be a number from 0 to 1000"),
+    ("markup", "1." + "1" * 30, "has more than 24 digits"),
+    ("catalog_update_hours", -1, "must be a number from 0 to 8760"),
+    ("catalog_url", "prices.json", "must be a URL that begins with http:// or https:// and names a host"),
+    ("catalog_max_factor", "0.5", "must be a number from 1 to 1000"),
+    ("catalog_accepted_moves", 5, "one key, or several separated by commas"),
     ("outbox_dir", "", "must be text that is not empty"),
     ("outbox_dir", 3, "must be text that is not empty"),
     ("settle_s", -0.001, "must be a number from 0 to 3600"),
@@ -289,7 +358,7 @@ def test_white_space_around_a_token_is_no_part_of_it() -> None:
 def test_an_unknown_option_is_a_type_error_that_lists_the_options() -> None:
     """A slip of the pen in a keyword must not be ignored, as it would be in a variable."""
     with pytest.raises(
-        TypeError, match="unknown option 'acces_token'; the options are access_token, base_url"
+        TypeError, match="unknown option 'acces_token'; the options are access_token, approximate_models, base_url"
     ) as caught:
         load(acces_token=TOKEN)
 
@@ -314,7 +383,7 @@ def test_variables_are_named_after_their_options() -> None:
     expected = {name: f"OTEL_POLAR_{name.upper()}" for name in setting_names()}
     expected |= {name: f"POLAR_{name.upper()}" for name in ("access_token", "server", "base_url")}
 
-    assert variables() == {**expected, "map_metadata": ""}
+    assert variables() == {**expected, **dict.fromkeys(IN_CODE_ONLY, "")}
 
 
 def test_settings_cannot_be_changed_after_they_were_checked() -> None:

@@ -41,7 +41,9 @@ class ModelCall(NamedTuple):
 
     ``trace_id``, ``span_id`` and ``parent_span_id`` are lower-case hex; times are Unix nanoseconds, comparable between
     calls of the same ``process``. Absent names are ``None``. ``is_total`` marks the sum of several requests of an
-    emitter that has no spans for them.
+    emitter that has no spans for them. ``service_tier`` is what the provider said it answered in, and
+    ``requested_service_tier`` what was asked for where nothing says that. ``reported_cost_usd`` is a number as text,
+    from a span whose word on it is trusted.
     """
 
     trace_id: str
@@ -64,6 +66,8 @@ class ModelCall(NamedTuple):
     process: str = ""
     dialect: str = ""
     is_total: bool = False
+    requested_service_tier: str | None = None
+    reported_cost_usd: str | None = None
 
     @property
     def model(self) -> str | None:

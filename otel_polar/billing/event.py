@@ -4,13 +4,11 @@ A Polar meter freezes its filter once it has matched events, so names and keys h
 snake_case without dots, because Polar reads a dot as a nested path (polarsource/polar, server/polar/kit/metadata.py).
 
 Polar refuses a whole batch for one empty string, one NUL or one nested value in it, so everything that comes from
-outside is made to fit first: see :func:`sanitise_metadata` for the limits.
+outside is made to fit first (:mod:`otel_polar.billing.metadata`).
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,30 +17,35 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_polar.billing.call import external_id
 from otel_polar.billing.customer import Customer, Unattributed
-from otel_polar.billing.pricing import Cost, cents, nanos
+from otel_polar.billing.markup import charge_nanos
+from otel_polar.billing.metadata import (
+    MAX_KEY_CHARACTERS,
+    MAX_METADATA_KEYS,
+    MAX_VALUE_CHARACTERS,
+    UNSENDABLE,
+    add_tags,
+    sanitise_metadata,
+    sanitise_text,
+)
+from otel_polar.billing.money import cents, nanos
 from otel_polar.billing.usage import Unmetered
+from otel_polar.errors import UserFunctionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_polar.billing.call import ModelCall, TagValue
+    from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.markup import Markup
+    from otel_polar.billing.metadata import Metadata, MetadataValue
+    from otel_polar.billing.pricing import Price
     from otel_polar.billing.usage import TokenUsage
 
-# Documented limits of POST /v1/events/ingest (polar.sh, event ingestion; server/polar/event/schemas.py).
 MAX_EVENT_NAME_CHARACTERS: Final = 128
-MAX_METADATA_KEYS: Final = 50
-MAX_KEY_CHARACTERS: Final = 40
-MAX_VALUE_CHARACTERS: Final = 500
-MAX_INTEGER_BITS: Final = 63
 
 DEFAULT_EVENT_NAME: Final = "llm_usage"
 
-# NUL is refused by Polar, and a lone surrogate cannot be encoded at all.
-_UNSENDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-MetadataValue: TypeAlias = "str | int | float | bool | Mapping[str, str | int]"
-Metadata: TypeAlias = "Mapping[str, MetadataValue]"
 EventName: TypeAlias = "str | Callable[[ModelCall], str]"
 MapMetadata: TypeAlias = "Callable[[ModelCall, Metadata], Metadata]"
 
@@ -68,24 +71,22 @@ class UsageEvent:
         }
 
 
-class UserFunctionError(Exception):
-    """A function given as ``event_name`` or ``map_metadata`` raised, or answered something that cannot be sent."""
-
-
 def build_event(
     call: ModelCall,
-    cost: Cost | None,
+    price: Price | None,
     *,
     now: float,
+    markup: Markup | None = None,
     event_name: EventName = DEFAULT_EVENT_NAME,
     map_metadata: MapMetadata | None = None,
 ) -> UsageEvent:
-    """The event of a metered, attributed call. Without a cost it carries none, rather than a cost of 0.
+    """The event of a metered, attributed call. Without a price it carries no cost, rather than a cost of 0.
 
     Args:
         call: a call with token usage and a customer.
-        cost: what it cost, or ``None`` if it is to be sent without.
+        price: what it cost, or ``None`` if it is to be sent without.
         now: the time in Unix seconds; Polar refuses events from the future, so no timestamp is later than this.
+        markup: what to charge for it, as a factor of its cost or a function; charges nothing if ``None``.
         event_name: the name, or a function of the call.
         map_metadata: a function of the call and the default metadata, whose answer replaces the metadata.
 
@@ -99,7 +100,8 @@ def build_event(
         raise ValueError(call.customer.reason)  # noqa: TRY004 - the type is right, the call is not billable
     if not (call.customer.customer_id or call.customer.external_customer_id):
         raise ValueError("a customer without an id")
-    metadata = _default_metadata(call, call.usage, cost)
+    charge = None if price is None or markup is None else charge_nanos(call, price, markup)
+    metadata = _default_metadata(call, call.usage, price, charge)
     if map_metadata is not None:
         metadata = _mapped(call, metadata, map_metadata)
     return UsageEvent(
@@ -111,46 +113,12 @@ def build_event(
     )
 
 
-def sanitise_metadata(metadata: Mapping[Any, object], *, max_keys: int = MAX_METADATA_KEYS) -> dict[str, TagValue]:
-    """What Polar accepts of *metadata*.
-
-    At most *max_keys* keys of 40 characters; text of 1 to 500 characters without NUL and lone surrogates; numbers that
-    are finite and whole ones of at most 63 bits; lists of names joined by commas; nothing nested. What cannot be made
-    to fit is left out. Dots in keys become underscores; leading underscores are Polar's own and go.
-    """
-    result: dict[str, TagValue] = {}
-    for raw_key, raw_value in metadata.items():
-        if len(result) >= max_keys:
-            break
-        key = _sanitise_key(raw_key)
-        value = _sanitise_value(raw_value)
-        if key and value is not None:
-            result.setdefault(key, value)
-    return result
-
-
-def add_tags(contract: Metadata, tags: Mapping[str, TagValue]) -> Metadata:
-    """The contract's metadata, then the tags that still fit.
-
-    A tag whose key belongs to the contract is written as ``tag_<key>``: no tag can pass for a token count or a cost.
-    """
-    taken = contract.keys() | _CONTRACT_KEYS
-    fitting = sanitise_metadata(tags, max_keys=MAX_METADATA_KEYS - len(contract))
-    renamed = {(f"tag_{key}"[:MAX_KEY_CHARACTERS] if key in taken else key): value for key, value in fitting.items()}
-    return {**contract, **renamed}
-
-
-def sanitise_text(value: str, max_characters: int) -> str:
-    """Text that Polar accepts: without NUL and lone surrogates, cut to *max_characters* code points."""
-    return _UNSENDABLE.sub("", value)[:max_characters]
-
-
 def is_event_name(name: str) -> bool:
     """Whether Polar takes *name* as the name of an event, as it is."""
-    return 0 < len(name) <= MAX_EVENT_NAME_CHARACTERS and not _UNSENDABLE.search(name)
+    return 0 < len(name) <= MAX_EVENT_NAME_CHARACTERS and not UNSENDABLE.search(name)
 
 
-def _default_metadata(call: ModelCall, usage: TokenUsage, cost: Cost | None) -> Metadata:
+def _default_metadata(call: ModelCall, usage: TokenUsage, price: Price | None, charge: int | None) -> Metadata:
     vendor = sanitise_text(call.provider or "", MAX_VALUE_CHARACTERS) or "unknown"
     model = sanitise_text(call.model or "", MAX_VALUE_CHARACTERS) or "unknown"
     contract: dict[str, MetadataValue] = {
@@ -164,7 +132,8 @@ def _default_metadata(call: ModelCall, usage: TokenUsage, cost: Cost | None) -> 
         "cache_read_tokens": usage.all_cache_read_tokens,
         "cache_write_tokens": usage.all_cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        **_cost_metadata(cost),
+        **_cost_metadata(price),
+        **({} if charge is None else {"charge_nanos": charge}),
         **_optional_text("generation_id", call.response_id),
         "duration_ms": call.duration_ms,
         **_optional_text("service_name", call.service_name),
@@ -182,21 +151,17 @@ def _default_metadata(call: ModelCall, usage: TokenUsage, cost: Cost | None) -> 
     return add_tags(contract, call.tags)
 
 
-def _cost_metadata(cost: Cost | None) -> dict[str, MetadataValue]:
-    if cost is None:
+def _cost_metadata(price: Price | None) -> dict[str, MetadataValue]:
+    if price is None:
         return {}
     return {
-        "cost_nanos": nanos(cost.femto_usd),
+        "cost_nanos": nanos(price.usd),
         "cost_currency": "usd",
-        "price_source": sanitise_text(cost.source, MAX_VALUE_CHARACTERS) or "unknown",
-        "_cost": {"amount": cents(cost.femto_usd), "currency": "usd"},
+        "price_source": sanitise_text(price.source, MAX_VALUE_CHARACTERS) or "unknown",
+        **_optional_text("price_model", price.matched),
+        "price_approximate": price.is_approximate,
+        "_cost": {"amount": cents(price.usd), "currency": "usd"},
     }
-
-
-_CONTRACT_KEYS: Final = frozenset(
-    {"cost_nanos", "cost_currency", "price_source", "charge_nanos", "generation_id", "service_name"},
-)
-"""Keys that are ours even on an event that happens to lack them."""
 
 
 _STRUCTURED_KEYS: Final = ("_cost", "_llm")
@@ -266,23 +231,3 @@ def _check_mapped(key: object, value: object) -> None:
             f"map_metadata must answer text, numbers, truth values or lists of text, but {key[:MAX_KEY_CHARACTERS]!r}"
             f" is of type {type(value).__name__}",
         )
-
-
-def _sanitise_key(key: object) -> str:
-    if not isinstance(key, str):
-        return ""
-    return sanitise_text(key, MAX_KEY_CHARACTERS).replace(".", "_").lstrip("_")
-
-
-def _sanitise_value(value: object) -> TagValue | None:
-    if isinstance(value, (list, tuple)):
-        value = ",".join(item for item in value if isinstance(item, str))
-    if isinstance(value, str):
-        return sanitise_text(value, MAX_VALUE_CHARACTERS) or None
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return value if value.bit_length() <= MAX_INTEGER_BITS else None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return None

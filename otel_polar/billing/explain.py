@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from otel_polar.billing.call import ModelCall, external_id
 from otel_polar.billing.customer import Customer, CustomerKeys, Unattributed, find_customer
 from otel_polar.billing.merging import leading_of, merge
-from otel_polar.billing.pricing import Cost
+from otel_polar.billing.pricing import Price
 from otel_polar.billing.reading import read_call
+from otel_polar.billing.reported_cost import with_reported_cost
 from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
 from otel_polar.billing.selection import select
 from otel_polar.billing.usage import Unmetered
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_polar.billing.pricing import Unpriced
+    from otel_polar.billing.reported_cost import TrustedCosts
     from otel_polar.billing.span import SpanRecord
 
 MAX_ANCESTORS: Final = 100
@@ -46,7 +48,7 @@ class Explanation:
     verdict: str
     reason: str
     call: ModelCall | None = None
-    cost: Cost | None = None
+    price: Price | None = None
     of: str | None = None
 
 
@@ -55,7 +57,8 @@ def explain(
     *,
     keys: CustomerKeys,
     bill_scopes: tuple[str, ...] = (),
-    resolver: Callable[[ModelCall], Cost | Unpriced],
+    trusted_costs: TrustedCosts = (),
+    resolver: Callable[[ModelCall], Price | Unpriced],
     carried: Customer | None = None,
     sends_unpriced: bool = False,
     drops_unattributed: bool = False,
@@ -66,6 +69,7 @@ def explain(
         spans: a recording, in any order.
         keys: under which names customers are looked for.
         bill_scopes: the scopes that bill; all, if there are none.
+        trusted_costs: by provider, the attribute whose word on the cost is trusted.
         resolver: what calls cost.
         carried: who pays as far as baggage would have said it.
         sends_unpriced: calls without a known price are sent without cost (``on_unpriced="send"``).
@@ -82,12 +86,12 @@ def explain(
         elif not bills(call.scope_name, bill_scopes):
             answers[place] = Explanation(span, NOT_BILLED, NOT_AMONG_BILL_SCOPES, call)
         else:
-            calls.append(call)
+            calls.append(with_reported_cost(call, span.attributes, trusted_costs))
             places.append(place)
     for group in select(calls):
         merged = merge([calls[position] for position in group])
         leading = leading_of([calls[position] for position in group])
-        verdict, reason, cost = _decide(merged, resolver)
+        verdict, reason, price = _decide(merged, resolver)
         if verdict == UNPRICED and sends_unpriced:
             verdict, reason = BILLED, f"a call to a model, without cost: {reason}"
         if verdict == UNATTRIBUTED and drops_unattributed:
@@ -95,21 +99,21 @@ def explain(
         for position in group:
             place, key = places[position], external_id(merged)
             if calls[position] is leading:
-                answers[place] = Explanation(spans[place], verdict, reason, merged, cost, key)
+                answers[place] = Explanation(spans[place], verdict, reason, merged, price, key)
             else:
                 told = f"another span of the call that {leading.scope_name or 'an unnamed scope'} tells of"
                 answers[place] = Explanation(spans[place], DUPLICATE, told, calls[position], of=key)
     return [answers[place] for place in range(len(spans))]
 
 
-def _decide(call: ModelCall, resolver: Callable[[ModelCall], Cost | Unpriced]) -> tuple[str, str, Cost | None]:
+def _decide(call: ModelCall, resolver: Callable[[ModelCall], Price | Unpriced]) -> tuple[str, str, Price | None]:
     if isinstance(call.usage, Unmetered):
         return UNMETERED, call.usage.reason, None
-    price = resolver(call)
-    cost = price if isinstance(price, Cost) else None
+    answer = resolver(call)
+    price = answer if isinstance(answer, Price) else None
     if isinstance(call.customer, Unattributed):
-        return UNATTRIBUTED, call.customer.reason, cost
-    return (UNPRICED, price.reason, None) if not isinstance(price, Cost) else (BILLED, "a call to a model", cost)
+        return UNATTRIBUTED, call.customer.reason, price
+    return (UNPRICED, answer.reason, None) if not isinstance(answer, Price) else (BILLED, "a call to a model", price)
 
 
 def _customer(

@@ -36,6 +36,8 @@ def merge(calls: Sequence[ModelCall]) -> ModelCall:
         response_model=with_model.response_model,
         response_id=_first(call.strong_id for call in ordered) or leading.response_id,
         service_tier=_first(call.service_tier for call in ordered),
+        requested_service_tier=_first(call.requested_service_tier for call in ordered),
+        reported_cost_usd=_first(call.reported_cost_usd for call in ordered),
         server_address=_first(call.server_address for call in ordered),
         usage=_merged_usage(ordered),
         customer=_merged_customer([*ordered, *(call for call in calls if call.is_total and call not in ordered)]),

@@ -1,80 +1,193 @@
-"""Money: what a call cost, exactly, or openly not known.
+"""Who says what a call costs: price resolvers, asked one after the other until one knows.
 
-Amounts are integers of 1e-15 US dollars ("femto"): every price per million tokens with up to nine decimals is whole in
-them, so adding up is exact and there is one rounding, half to even, where an amount is written for Polar.
+::
 
-Polar wants ``_cost.amount`` in cents as a decimal with at most 5 digits before the point and 12 after it, and refuses
-the whole batch otherwise (polarsource/polar, server/polar/event/schemas.py); about 40 % of costs computed in floats
-have more. Meters sum only JSON numbers, so the same amount also goes out as whole billionths of a dollar
-(``cost_nanos``).
+    cost the provider reported (trusted_costs) ─▶ your functions (price_resolvers) ─▶ your rate card ─▶ catalogue
+
+A resolver answers a :class:`Price`, or ``None`` for "not mine", or :class:`Unpriced` for "mine, and not known". The
+last one ends the search: a list price is no answer to a call that has another price, which is not known just now.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
-from typing import TYPE_CHECKING, Final, Protocol
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from otel_polar.billing.call import NO_TAGS
+from otel_polar.billing.customer import Customer
+from otel_polar.billing.money import why_not_a_cost
+from otel_polar.billing.service_tier import STANDARD_TIERS
+from otel_polar.billing.usage import Unmetered
 
 if TYPE_CHECKING:
-    from otel_polar.billing.call import ModelCall
+    from collections.abc import Iterable, Mapping
 
-FEMTO_USD_PER_USD: Final = 10**15
-FEMTO_USD_PER_NANO_USD: Final = 10**6
+    from otel_polar.billing.call import ModelCall, TagValue
+    from otel_polar.billing.rates import Rates
+    from otel_polar.billing.usage import TokenUsage
 
-MAX_COST_FEMTO_USD: Final = 1_000 * FEMTO_USD_PER_USD - 6
-"""Polar refuses 100 000 cents or more on one event, and this is the most that is not rounded up to them."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Our own context: the application's, and the default one too, may have any precision or traps.
-EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
-_CENTS_QUANTUM: Final = Decimal("1e-12")
-_CENTS_EXPONENT: Final = -13  # 1e-15 dollars = 1e-13 cents
+
+# Not a dataclass: one is made for every call that is priced, and a tuple is made in a third of the time.
+class PriceQuery(NamedTuple):
+    """What a price can depend on.
+
+    ``provider`` is the canonical name on the event; ``at`` is when the call started, in UTC. ``service_tier`` is what
+    the provider said it answered in, in lower case and ``None`` for the ordinary one; ``requested_service_tier`` was
+    asked for where nothing says which one answered. ``reported_cost_usd`` is what a trusted span said, as text.
+    """
+
+    provider: str | None
+    request_model: str | None
+    response_model: str | None
+    usage: TokenUsage
+    at: datetime
+    operation: str = "chat"
+    service_tier: str | None = None
+    requested_service_tier: str | None = None
+    server_address: str | None = None
+    customer_id: str | None = None
+    external_customer_id: str | None = None
+    reported_cost_usd: str | None = None
+    tags: Mapping[str, TagValue] = NO_TAGS
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, else the one that was asked for."""
+        return self.response_model or self.request_model
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a call cost the one who made it: at least 0, below 1 000 dollars. ``source`` names the price list."""
+class Price:
+    """What a call cost the one who made it.
 
-    femto_usd: int
+    Attributes:
+        usd: exact US dollars, at least 0 and below 1 000.
+        source: whose price list, and which version of it.
+        matched: the entry of that list, such as ``openai/gpt-4o-mini``.
+        is_approximate: whether the list is known not to be made for exactly this call; ``notes`` say why.
+        notes: what a person should know.
+        rates: what ``usd`` was worked out with, if that is known.
+    """
+
+    usd: Decimal
     source: str
+    matched: str = ""
+    is_approximate: bool = False
+    notes: tuple[str, ...] = ()
+    rates: Rates | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """No price is known. ``reason`` says for what; it is never written as a cost of 0."""
+    """No price is known. ``reason`` says for what; it is never written as a cost of 0.
+
+    ``may_recover`` is true where the reason may be over in a moment, such as a price service that does not answer.
+    """
 
     reason: str
+    may_recover: bool = False
 
 
 class PriceResolver(Protocol):
     """Anything that can price a call; a function is one."""
 
-    def __call__(self, call: ModelCall, /) -> Cost | Unpriced:
-        """The cost of *call* at the time it started, without network or disk."""
+    def __call__(self, query: PriceQuery, /) -> Price | Unpriced | None:
+        """The price of a call, or why there is none, or ``None`` to ask the next.
+
+        It is called in the delivery thread, never in the application's, and may take a moment; while it does, nothing
+        else is delivered. What it raises holds the call back as unpriced, to be tried again.
+        """
         ...
 
 
-def build_cost(usd: Decimal, source: str) -> Cost | Unpriced:
-    """A cost in dollars as :class:`Cost`, unless Polar could not take it."""
-    if not usd.is_finite() or usd < 0:
-        return Unpriced(f"{source} gave {usd}, which is not an amount")
-    femto_usd = int(EXACT.to_integral_value(EXACT.multiply(usd, FEMTO_USD_PER_USD)))
-    if usd > 0 and femto_usd == 0:
-        return Unpriced(f"{source} gave {usd} USD, which is less than can be written")
-    if femto_usd > MAX_COST_FEMTO_USD:
-        return Unpriced(f"{source} gave {usd} USD; Polar takes less than 1000 USD on one event")
-    return Cost(femto_usd=femto_usd, source=source)
+def query_of(call: ModelCall) -> PriceQuery:
+    """What the price of *call* can depend on.
+
+    Raises:
+        ValueError: if the call has no usage, or starts in no calendar.
+    """
+    usage, customer = call.usage, call.customer
+    if isinstance(usage, Unmetered):
+        raise ValueError(usage.reason)  # noqa: TRY004 - the type is right, the call cannot be priced
+    try:
+        at = _EPOCH + timedelta(microseconds=call.start_time_unix_nano // 1_000)
+    except OverflowError as error:
+        raise ValueError(f"it starts in no calendar ({call.start_time_unix_nano} ns since 1970)") from error
+    is_known = isinstance(customer, Customer)
+    return PriceQuery(
+        call.provider,
+        call.request_model,
+        call.response_model,
+        usage,
+        at,
+        call.operation,
+        _special(call.service_tier),
+        None if call.service_tier is not None else _special(call.requested_service_tier),
+        call.server_address,
+        customer.customer_id if is_known else None,  # type: ignore[union-attr]
+        customer.external_customer_id if is_known else None,  # type: ignore[union-attr]
+        call.reported_cost_usd,
+        call.tags,
+    )
 
 
-def cents(femto_usd: int) -> str:
-    """An amount as Polar's cents: a plain decimal string with 12 places after the point."""
-    exact = EXACT.scaleb(Decimal(femto_usd), _CENTS_EXPONENT)
-    return format(EXACT.quantize(exact, _CENTS_QUANTUM), "f")
+def resolve(query: PriceQuery, resolvers: Iterable[PriceResolver]) -> Price | Unpriced:
+    """The answer of the first resolver that has one; never raises.
+
+    An answer that is none, a negative price or one that Polar could not take is :class:`Unpriced`: asking the next one
+    would bill a list price where somebody said that another one holds.
+    """
+    for resolver in resolvers:
+        try:
+            answer: object = resolver(query)
+        except BaseException as error:  # noqa: BLE001 - a user's function; SystemExit would end the delivery
+            return Unpriced(f"price resolver {_name(resolver)} raised {type(error).__name__}", may_recover=True)
+        if answer is not None:
+            return _checked(answer, resolver)
+    return Unpriced(f"no price of {query.provider or 'an unnamed provider'}'s {query.model!r} is known")
 
 
-def nanos(femto_usd: int) -> int:
-    """An amount in whole billionths of a dollar, rounded half to even."""
-    quotient, remainder = divmod(femto_usd, FEMTO_USD_PER_NANO_USD)
-    twice = 2 * remainder
-    if twice > FEMTO_USD_PER_NANO_USD or (twice == FEMTO_USD_PER_NANO_USD and quotient % 2):
-        return quotient + 1
-    return quotient
+def price_call(call: ModelCall, resolvers: Iterable[PriceResolver]) -> Price | Unpriced:
+    """What *call* cost; never raises."""
+    try:
+        query = query_of(call)
+    except ValueError as error:
+        return Unpriced(str(error))
+    return resolve(query, resolvers)
+
+
+def unknown_tier(query: PriceQuery) -> Unpriced | None:
+    """Why a list cannot tell at which service tier it was answered, if it cannot."""
+    asked = query.requested_service_tier
+    if asked is None:
+        return None
+    return Unpriced(
+        f"service tier {asked!r} was asked for and the span does not say which one answered (provider"
+        f" {query.provider!r}, model {query.model!r})",
+    )
+
+
+def _checked(answer: object, resolver: PriceResolver) -> Price | Unpriced:
+    if isinstance(answer, Unpriced):
+        return answer
+    if not isinstance(answer, Price) or not isinstance(answer.usd, Decimal):
+        what = "a Price whose usd is a Decimal" if isinstance(answer, Price) else "a Price, an Unpriced or None"
+        got = type(answer.usd if isinstance(answer, Price) else answer).__name__
+        return Unpriced(f"price resolver {_name(resolver)} must answer {what}, not {got}")
+    why_not = why_not_a_cost(answer.usd)
+    return answer if why_not is None else Unpriced(f"{answer.source} gave {why_not}")
+
+
+def _special(tier: str | None) -> str | None:
+    if tier is None:
+        return None
+    lowered = tier.strip().lower()
+    return None if not lowered or lowered in STANDARD_TIERS else lowered
+
+
+def _name(resolver: PriceResolver) -> str:
+    return getattr(resolver, "__qualname__", type(resolver).__name__)

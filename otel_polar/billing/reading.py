@@ -15,6 +15,7 @@ from otel_polar.billing.counts import has_tokens, read_usage
 from otel_polar.billing.customer import NOBODY
 from otel_polar.billing.operation import NoCall, read_operation
 from otel_polar.billing.provider import canonical_provider
+from otel_polar.billing.service_tier import read_requested_service_tier, read_service_tier
 from otel_polar.billing.usual import read_usual
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def read_carefully(
         return NotBilled(operation.reason, suspicious=not operation.repeats_others and has_tokens(found))
     provider = None if found.provider is None else canonical_provider(found.provider)
     response_id = found.response_id
+    service_tier = read_service_tier(found)
     return ModelCall(
         trace_id=span.trace_id,
         span_id=span.span_id,
@@ -58,7 +60,8 @@ def read_carefully(
         response_model=found.response_model,
         # As long as a name may be, it may have been cut, and two different ids would be one call.
         response_id=response_id if response_id is not None and len(response_id) < MAX_NAME_CHARACTERS else None,
-        service_tier=found.service_tier,
+        service_tier=service_tier,
+        requested_service_tier=None if service_tier is not None else read_requested_service_tier(span.attributes),
         server_address=found.server_address,
         service_name=_service_name(span),
         usage=read_usage(span, found, operation, provider),

@@ -44,10 +44,20 @@ RESPONSE_ID: Final[Names] = (
     "ai.response.id",  # Vercel AI SDK
 )
 SERVICE_TIER: Final[Names] = (
+    "otel_polar.service_tier",  # the application's own word, such as for what it fetches of a batch
     "openai.response.service_tier",
     "gen_ai.openai.response.service_tier",  # before semantic conventions 1.37
+    "anthropic.response.service_tier",  # anthropic 1.14 and later, its own spans
     "llm.openai.service_tier",  # litellm
 )
+REQUESTED_SERVICE_TIER: Final[Names] = (
+    "openai.request.service_tier",
+    "gen_ai.openai.request.service_tier",  # before semantic conventions 1.37
+    "anthropic.request.service_tier",  # anthropic 1.14 and later, its own spans
+)
+INVOCATION_PARAMETERS: Final = "llm.invocation_parameters"
+"""OpenInference: what was asked for, but for the content, as JSON; of the answer's service tier it says nothing."""
+
 SERVER_ADDRESS: Final[Names] = ("server.address",)
 REQUEST_STREAM: Final = "gen_ai.request.stream"
 SERVICE_NAME: Final = "service.name"

@@ -41,7 +41,7 @@ class _Layout(NamedTuple):
     ``pick`` takes out of the attributes what says what the span is, by ``operations``, then the names and then the
     counts that are there. ``first_count`` is where the counts begin. ``spread`` puts all that, and the ``None`` behind
     it for what is missing, into the places of :class:`Found`, up to the reasoning. ``media`` are the counts of audio
-    and images.
+    and images, ``asked`` where it may stand what service tier was asked for.
     """
 
     operations: Mapping[str, Operation]
@@ -49,13 +49,14 @@ class _Layout(NamedTuple):
     first_count: int
     spread: Callable[[tuple[Any, ...]], tuple[Any, ...]]
     media: tuple[str, ...]
+    asked: str | None
 
 
 class _TooLongError(Exception):
     """A layout that is not to be remembered."""
 
 
-def read_usual(  # noqa: C901, PLR0911 - one function, because calls of others would be a third of its time
+def read_usual(  # noqa: C901, PLR0911, PLR0912 - one function, because calls of others would be a third of its time
     span: SpanRecord,
     customer: Customer | Unattributed,
     tags: Mapping[str, TagValue],
@@ -70,7 +71,9 @@ def read_usual(  # noqa: C901, PLR0911 - one function, because calls of others w
         return None
     if "." in name and (".retrieve" in name or ".count_tokens" in name):
         return None
-    operations, pick, first_count, spread, media = layout
+    operations, pick, first_count, spread, media, asked = layout
+    if asked is not None and "service_tier" in str(attributes[asked]):
+        return None
     picked = pick(attributes)
     texts = picked[1:first_count]
     try:
@@ -127,6 +130,8 @@ def read_usual(  # noqa: C901, PLR0911 - one function, because calls of others w
             span.process,
             operation.dialect,
             False,
+            None,
+            None,
         ),
     )
 
@@ -154,6 +159,8 @@ def _layout(attribute_names: tuple[str, ...]) -> _Layout | None:
         or not (first["input_tokens"] and first["output_tokens"])
     ):
         return None
+    if not first["service_tier"] and not present.isdisjoint(semconv.REQUESTED_SERVICE_TIER):
+        return None
     (word,) = says_what
     texts = firsts[:NAME_COUNT]
     counts = firsts[NAME_COUNT:_FIRST_MEDIA]
@@ -165,7 +172,12 @@ def _layout(attribute_names: tuple[str, ...]) -> _Layout | None:
         # What is missing takes the None that stands behind what was picked.
         spread=itemgetter(*(len(picked) if name is None else picked.index(name) for name in (*texts, *counts))),
         media=tuple(name for name in firsts[_FIRST_MEDIA:] if name is not None),
+        asked=_asked(present) if first["service_tier"] is None else None,
     )
+
+
+def _asked(present: set[str]) -> str | None:
+    return semconv.INVOCATION_PARAMETERS if semconv.INVOCATION_PARAMETERS in present else None
 
 
 _FIRST_MEDIA: Final = Found._fields.index("audio_input_tokens")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from otel_polar.billing.span import Attributes
     from otel_polar.delivery.pipeline import Pipeline
-    from otel_polar.settings import Options
+    from otel_polar.options import Options
 
 MAX_OPEN_SPANS: Final = 100_000
 """Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,9 +12,10 @@ import typer
 
 from otel_polar.billing.customer import Customer, InvalidIdError, build_customer
 from otel_polar.billing.explain import Explanation, explain
-from otel_polar.billing.pricing import EXACT, FEMTO_USD_PER_USD
+from otel_polar.billing.money import ZERO, plain
 from otel_polar.billing.usage import TokenUsage
 from otel_polar.cli.extras import needs_extra
+from otel_polar.cli.prices import price_book
 from otel_polar.errors import ConfigError, OtelPolarError
 from otel_polar.settings import Settings
 
@@ -44,7 +44,8 @@ def explain_spans(
     """Say of every span whether it is billed, why, in which dialect it was read, its tokens, customer and cost.
 
     Takes OTLP as JSON or protobuf, lines of OTLP/JSON as the Collector's file exporter writes them, or lines of spans
-    as in the package's own tests, also gzipped. Prices are those of the catalogue; nothing is sent anywhere.
+    as in the package's own tests, also gzipped. Prices are those of your rate card (OTEL_POLAR_RATE_CARD) and of the
+    catalogue; nothing is sent anywhere.
 
     Example: `otel-polar explain --customer user_42 spans.jsonl`
     """
@@ -66,7 +67,6 @@ def explain_spans(
 
 def _explain(content: bytes, settings: Settings, carried: Customer | None) -> tuple[list[Explanation], int]:
     with needs_extra("cli", "serve"):
-        from otel_polar.billing.catalog import Catalog  # noqa: PLC0415 - slow, and not for --help
         from otel_polar.service.otlp import read_spans  # noqa: PLC0415 - protobuf is an extra
 
         read = read_spans(content)
@@ -74,7 +74,8 @@ def _explain(content: bytes, settings: Settings, carried: Customer | None) -> tu
         read.spans,
         keys=settings.customer_keys,
         bill_scopes=tuple(settings.bill_scopes),
-        resolver=Catalog(),
+        trusted_costs=settings.trusted_costs,
+        resolver=price_book(settings).price,
         carried=carried,
         sends_unpriced=settings.on_unpriced == "send",
         drops_unattributed=settings.on_unattributed == "drop",
@@ -89,7 +90,7 @@ def _as_text(explanation: Explanation) -> str:
     if call is not None:
         lines.append(_INDENT + _printable(", ".join(filter(None, (_model(call), _tokens(call), _who(call.customer))))))
     if explanation.of is not None:
-        cost = "" if explanation.cost is None else f", costs {_usd(explanation.cost.femto_usd)} USD"
+        cost = "" if explanation.price is None else f", costs {plain(explanation.price.usd)} USD"
         lines.append(f"{_INDENT}event {explanation.of}{cost}")
     return "\n".join(lines)
 
@@ -97,9 +98,9 @@ def _as_text(explanation: Explanation) -> str:
 def _summary(explanations: Sequence[Explanation]) -> str:
     verdicts = Counter(explanation.verdict for explanation in explanations)
     tokens = sum(_billed_tokens(explanation) for explanation in explanations)
-    femto_usd = sum(explanation.cost.femto_usd for explanation in explanations if explanation.cost is not None)
+    usd = sum((explanation.price.usd for explanation in explanations if explanation.price is not None), ZERO)
     told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())) or "nothing to bill"
-    return f"{len(explanations)} spans: {told}. Calls to models: {tokens} tokens, {_usd(femto_usd)} USD"
+    return f"{len(explanations)} spans: {told}. Calls to models: {tokens} tokens, {plain(usd)} USD"
 
 
 def _billed_tokens(explanation: Explanation) -> int:
@@ -147,7 +148,7 @@ def _as_json(explanation: Explanation) -> dict[str, Any]:
         "customer": None
         if call is None or not isinstance(call.customer, Customer)
         else _customer_as_json(call.customer),
-        "cost_usd": None if explanation.cost is None else _usd(explanation.cost.femto_usd),
+        "cost_usd": None if explanation.price is None else plain(explanation.price.usd),
         "external_id": explanation.of,
     }
 
@@ -164,10 +165,6 @@ def _customer_as_json(customer: Customer) -> dict[str, str]:
         "member_id": customer.member_id,
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _usd(femto_usd: int) -> str:
-    return format(EXACT.divide(Decimal(femto_usd), Decimal(FEMTO_USD_PER_USD)).normalize(EXACT), "f")
 
 
 def _printable(text: str) -> str:

@@ -12,16 +12,20 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import external_id
+from otel_polar.billing.card_suggestion import suggested_lines
 from otel_polar.billing.customer import Unattributed
-from otel_polar.billing.event import UserFunctionError, build_event
+from otel_polar.billing.event import build_event
 from otel_polar.billing.pricing import Unpriced
 from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import describe, place_of
 from otel_polar.delivery.rows import Decided, Recorded, State
+from otel_polar.errors import UserFunctionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_polar.billing.call import ModelCall
-    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.billing.pricing import Price
     from otel_polar.delivery.notices import Notices
     from otel_polar.settings import Settings
 
@@ -42,7 +46,7 @@ def decide(
     call: ModelCall,
     *,
     settings: Settings,
-    resolver: PriceResolver,
+    price: Callable[[ModelCall], Price | Unpriced],
     notices: Notices,
     now: float,
 ) -> Decided:
@@ -53,7 +57,7 @@ def decide(
     if isinstance(call.customer, Unattributed):
         return _held(recorded, key, State.UNATTRIBUTED, call.customer.reason, notices)
     try:
-        return _priced(recorded, key, call, settings=settings, resolver=resolver, notices=notices, now=now)
+        return _priced(recorded, key, call, settings=settings, price=price, notices=notices, now=now)
     except UserFunctionError as error:
         # What the user's exception says may hold anything, an id too: for the outbox, not for the log.
         where = "" if error.__cause__ is None else f" {place_of(error.__cause__)}"
@@ -69,17 +73,25 @@ def _priced(
     call: ModelCall,
     *,
     settings: Settings,
-    resolver: PriceResolver,
+    price: Callable[[ModelCall], Price | Unpriced],
     notices: Notices,
     now: float,
 ) -> Decided:
-    price = resolver(call)
-    if isinstance(price, Unpriced) and settings.on_unpriced == "hold":
-        return _held(recorded, key, State.UNPRICED, price.reason, notices)
+    answer = price(call)
+    if isinstance(answer, Unpriced):
+        # Once for each model, whatever becomes of its calls.
+        lines = suggested_lines(call)
+        notices.warn(f"unpriced:{answer.reason}", _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
+        if settings.on_unpriced == "hold":
+            return Decided(recorded, key, State.UNPRICED, reason=answer.reason)
+    elif answer.is_approximate:
+        notes = "; ".join(answer.notes)
+        notices.warn(f"approximate:{notes}", "costs of %s are approximate: %s", answer.matched, notes)
     event = build_event(
         call,
-        None if isinstance(price, Unpriced) else price,
+        None if isinstance(answer, Unpriced) else answer,
         now=now,
+        markup=settings.markup,
         event_name=settings.event_name,
         map_metadata=settings.map_metadata,
     )
@@ -100,13 +112,20 @@ def _held(recorded: Recorded, key: str, state: State, reason: str, notices: Noti
 
 _MAX_REASON_CHARACTERS: Final = 300
 
+_UNPRICED_NOTICE: Final = {
+    "hold": (
+        "a model call is held as unpriced, and so will others be: %s. It is tried again at every start, and when the"
+        " rate card (rate_card, OTEL_POLAR_RATE_CARD) or the catalogue changes. A price for it, on the rate card:\n%s"
+    ),
+    "send": (
+        "a model call is sent without cost (on_unpriced, OTEL_POLAR_ON_UNPRICED), and so will others be: %s. A price"
+        " for it, on the rate card (rate_card, OTEL_POLAR_RATE_CARD):\n%s"
+    ),
+}
+
 _HELD_NOTICE: Final = {
     State.UNMETERED: "a model call is held as unmetered, and so will others be: %s",
     State.UNATTRIBUTED: "a model call is held as unattributed, and so will others be: %s",
-    State.UNPRICED: (
-        "a model call is held as unpriced, and so will others be: %s."
-        " It is tried again at every start; OTEL_POLAR_ON_UNPRICED=send sends such calls without cost"
-    ),
     State.UNBUILDABLE: (
         "a model call is held because its event could not be built: %s. It is tried again at every start"
     ),

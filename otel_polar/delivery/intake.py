@@ -18,15 +18,16 @@ from otel_polar.billing.selection import select
 from otel_polar.delivery.decide import decide, unreadable
 from otel_polar.delivery.recent import REMEMBERED_S, KnownCall, Recent
 from otel_polar.delivery.record import dump_call, load_call
-from otel_polar.delivery.rows import Duplicate, Recorded
+from otel_polar.delivery.rows import Duplicate, Recorded, State
 from otel_polar.delivery.scopes_seen import ScopesSeen
+from otel_polar.delivery.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
     from otel_polar.billing.call import ModelCall
-    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.billing.pricing import Price, Unpriced
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.rows import Decided, Known
@@ -55,13 +56,14 @@ class Intake:
         outbox: Outbox,
         *,
         settings: Settings,
-        resolver: Callable[[], PriceResolver],
+        price: Callable[[ModelCall], Price | Unpriced],
         notices: Notices,
         counts: Counter[str],
     ) -> None:
         self._outbox = outbox
         self._settings = settings
-        self._resolver = resolver
+        self._price = price
+        self._telemetry = Telemetry()
         self._notices = notices
         self._counts = counts
         self._scopes = ScopesSeen(notices)
@@ -152,11 +154,13 @@ class Intake:
             first if len(calls) == 1 else Recorded(first.seq, first.recorded_at, dump_call(merged)),
             merged,
             settings=self._settings,
-            resolver=self._resolver(),
+            price=self._price,
             notices=self._notices,
             now=now,
         )
         verdict.decided.append(answer)
+        if answer.state is State.UNPRICED:
+            self._telemetry.count_unpriced(merged)
         others = [_duplicate(read, answer.external_id) for read in group]
         verdict.duplicates += [other for other in others if other.seq != first.seq or other.external_id != other.of]
         if earlier is not None and earlier.external_id != answer.external_id:

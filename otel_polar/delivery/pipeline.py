@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import NotBilled
 from otel_polar.billing.reading import read_call
+from otel_polar.billing.reported_cost import with_reported_cost
 from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
+from otel_polar.delivery.catalog_update import CatalogUpdate
 from otel_polar.delivery.files import OutboxDirectory, directory_name
 from otel_polar.delivery.forks import ask_before_fork
 from otel_polar.delivery.notices import Notices, logger
+from otel_polar.delivery.price_book import CardFile, PriceBook
 from otel_polar.delivery.record import dump_call
 from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.storage import Storage
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_polar.billing.call import ModelCall, TagValue
+    from otel_polar.billing.catalog.catalog import Catalog
     from otel_polar.billing.customer import Customer, Unattributed
-    from otel_polar.billing.pricing import PriceResolver
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
@@ -50,6 +53,9 @@ class Pipeline:
         self._clock = clock
         self.notices = Notices()
         self._bill_scopes = tuple(settings.bill_scopes)
+        self._trusted_costs = settings.trusted_costs
+        # A card that is wrong is refused now, where somebody looks.
+        self._card = CardFile.of(settings)
         self._directory = _directory(settings, self.notices)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
@@ -74,6 +80,8 @@ class Pipeline:
             self._not_billed(call, span)
         elif not bills(call.scope_name, self._bill_scopes):
             self.counts[f"not billed: {NOT_AMONG_BILL_SCOPES}"] += 1
+        elif self._trusted_costs:
+            self._record(with_reported_cost(call, span.attributes, self._trusted_costs))
         else:
             self._record(call)
 
@@ -107,10 +115,17 @@ class Pipeline:
         """Names this process on its calls: after a crash they may lie in one file with those of others."""
         self._importing = threading.Lock()
         self._storage = Storage(self._directory, notices=self.notices, counts=self.counts)
+        self._prices = PriceBook(
+            self._settings,
+            notices=self.notices,
+            card=self._card,
+            make_catalog=self._make_catalog,
+            update=self._make_update(),
+        )
         delivery = Delivery(
             outboxes=lambda: self._storage.outboxes,
             settings=self._settings,
-            make_resolver=self._make_catalog,
+            price=self._prices.price,
             make_sender=self._make_sender,
             notices=self.notices,
             counts=self.counts,
@@ -118,13 +133,23 @@ class Pipeline:
             gather=self._storage.empty_memory,
             clock=self._clock,
         )
-        self._worker = Worker(delivery, self._storage.tend, self.notices)
+        self._worker = Worker(delivery, self._tend, self.notices)
 
-    def _make_catalog(self) -> PriceResolver:
+    def _tend(self) -> None:
+        self._storage.tend()
+        if self._prices.refresh() or self._storage.is_asked_to_reprice():
+            self._storage.reconsider()
+
+    def _make_catalog(self) -> Catalog:
         with self._importing:
-            from otel_polar.billing.catalog import Catalog  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.billing.catalog.catalog import Catalog  # noqa: PLC0415 - slow: by the delivery thread only
 
-            return Catalog()
+            return Catalog(options=self._settings.catalog_options)
+
+    def _make_update(self) -> CatalogUpdate | None:
+        if not self._settings.catalog_update_hours:
+            return None
+        return CatalogUpdate(self._settings, notices=self.notices, monotonic=time.monotonic, clock=self._clock)
 
     def _make_sender(self) -> Sender:
         with self._importing:

@@ -32,6 +32,7 @@ _COUNTS: Final = {
     "image_output": "image_output_tokens",
 }
 _KEYS: Final = tuple(_COUNTS)
+_NOTHING: Final[dict[str, str]] = {}
 assert tuple(_COUNTS.values()) == TokenUsage._fields  # noqa: S101 - the dump below relies on their order
 
 
@@ -66,8 +67,17 @@ def dump_call(call: ModelCall) -> str:
                 "member_id": customer.member_id,
             },
             "tags": dict(call.tags),
+            **_rare(call),
         },
     )
+
+
+def _rare(call: ModelCall) -> dict[str, str]:
+    """What most calls do not have."""
+    if call.requested_service_tier is None and call.reported_cost_usd is None:
+        return _NOTHING
+    rare = {"requested_service_tier": call.requested_service_tier, "reported_cost_usd": call.reported_cost_usd}
+    return {key: value for key, value in rare.items() if value is not None}
 
 
 def _dump_usage(usage: TokenUsage | Unmetered) -> dict[str, Any]:
@@ -113,6 +123,8 @@ def load_call(text: str) -> ModelCall:
             process=_text(fields.get("process", "")),
             dialect=_text(fields.get("dialect", "")),
             is_total=fields.get("is_total") is True,
+            requested_service_tier=_text_or_none(fields.get("requested_service_tier")),
+            reported_cost_usd=_text_or_none(fields.get("reported_cost_usd")),
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a recorded call: {error!r}") from error

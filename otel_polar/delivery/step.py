@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
-    from otel_polar.billing.pricing import PriceResolver
+    from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.pricing import Price, Unpriced
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
@@ -62,7 +63,7 @@ class Delivery:
         *,
         outboxes: Callable[[], Sequence[Outbox]],
         settings: Settings,
-        make_resolver: Callable[[], PriceResolver],
+        price: Callable[[ModelCall], Price | Unpriced],
         make_sender: Callable[[], Sender],
         notices: Notices,
         counts: Counter[str],
@@ -73,9 +74,8 @@ class Delivery:
     ) -> None:
         self._outboxes = outboxes
         self._settings = settings
-        self._make_resolver = make_resolver
+        self._price = price
         self._make_sender = make_sender
-        self._resolver: PriceResolver | None = None
         self._sender: Sender | None = None
         self._notices = notices
         self._counts = counts
@@ -165,15 +165,11 @@ class Delivery:
             intake = self._intakes[outbox] = Intake(
                 outbox,
                 settings=self._settings,
-                resolver=self._priced_by,
+                price=self._price,
                 notices=self._notices,
                 counts=self._counts,
             )
         return intake
-
-    def _priced_by(self) -> PriceResolver:
-        resolver = self._resolver = self._resolver or self._make_resolver()
-        return resolver
 
     def _purge(self, outbox: Outbox) -> None:
         self._intake(outbox).forget_calls(now=self._clock(), limit=PURGE_PORTION)

@@ -43,6 +43,7 @@ class Storage:
         self._is_open = False
         self._is_refusing = False
         self._is_looked_through = False
+        self._reprice_asked_at = None if directory is None else directory.reprice_asked_at()
         self._own: OwnedOutbox | None = None
         # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
         self._memory: Outbox | None = None
@@ -98,6 +99,20 @@ class Storage:
             self.replace(own.outbox)
         except (OutboxError, OSError) as error:
             self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
+
+    def reconsider(self) -> None:
+        """Try calls again that were held for want of a price or a working function of the user's."""
+        try:
+            for outbox in self.outboxes:
+                self._reconsider(outbox)
+        except OutboxError as error:
+            self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
+
+    def is_asked_to_reprice(self) -> bool:
+        """Whether ``otel-polar outbox reprice`` has been run since this was last asked."""
+        asked = None if self._directory is None else self._directory.reprice_asked_at()
+        is_new, self._reprice_asked_at = asked != self._reprice_asked_at, asked
+        return is_new
 
     def empty_memory(self) -> None:
         """Move what memory holds to the file, if that can be written."""

@@ -14,27 +14,25 @@ from otel_polar.billing.event import (
     MAX_EVENT_NAME_CHARACTERS,
     EventName,
     MapMetadata,
-    Metadata,
     UsageEvent,
-    UserFunctionError,
-    add_tags,
     build_event,
-    sanitise_metadata,
 )
-from otel_polar.billing.pricing import MAX_COST_FEMTO_USD, Cost
+from otel_polar.billing.metadata import Metadata, add_tags, sanitise_metadata
+from otel_polar.billing.pricing import Price
 from otel_polar.billing.usage import Unmetered
+from otel_polar.errors import UserFunctionError
 from tests.billing.support import POLAR_ID, SPAN_ID, TRACE_ID, metadata_problems, model_call, tokens, unix_nano
 
 if TYPE_CHECKING:
     from otel_polar.billing.call import ModelCall
 
-COST: Final = Cost(femto_usd=168_600_000_000, source="genai-prices 0.2.3")
+PRICE: Final = Price(Decimal("0.0001686"), "genai-prices 0.2.3", "openai/gpt-4o-mini")
 LATER: Final = datetime.fromisoformat("2027-01-01T00:00:00Z").timestamp()
 
 
 def event_of(
     call: ModelCall | None = None,
-    cost: Cost | None = COST,
+    price: Price | None = PRICE,
     *,
     now: float = LATER,
     event_name: EventName = "llm_usage",
@@ -42,7 +40,7 @@ def event_of(
 ) -> UsageEvent:
     """The event of a call, long after it ended."""
     return build_event(
-        model_call() if call is None else call, cost, now=now, event_name=event_name, map_metadata=map_metadata
+        model_call() if call is None else call, price, now=now, event_name=event_name, map_metadata=map_metadata
     )
 
 
@@ -83,6 +81,8 @@ def test_the_event_is_exactly_this_json() -> None:
             "cost_nanos": 168600,
             "cost_currency": "usd",
             "price_source": "genai-prices 0.2.3",
+            "price_model": "openai/gpt-4o-mini",
+            "price_approximate": False,
             "generation_id": "chatcmpl-BxQ2mTzV0p9LkR7sYwJ3hN5cD8fGa",
             "duration_ms": 1830,
             "service_name": "chat-api",
@@ -175,7 +175,7 @@ def test_a_call_without_customer_or_usage_becomes_no_event(call: ModelCall, why:
 
 def test_without_a_cost_there_is_no_word_of_a_cost() -> None:
     """A cost of 0 would be believed; an absent one is seen to be absent."""
-    metadata = event_of(EXAMPLE, cost=None).metadata
+    metadata = event_of(EXAMPLE, price=None).metadata
 
     assert [key for key in metadata if "cost" in key or "price" in key] == []
     assert metadata["total_tokens"] == 954
@@ -200,7 +200,7 @@ def test_an_absent_name_is_an_absent_key(fields: dict[str, Any], absent: str, re
 
 def test_an_unknown_provider_or_model_is_written_as_unknown() -> None:
     """Polar's `_llm` demands both, and its cost page groups by them."""
-    metadata = event_of(model_call(provider=None, response_model="\x00"), cost=None).metadata
+    metadata = event_of(model_call(provider=None, response_model="\x00"), price=None).metadata
 
     assert (metadata["provider"], metadata["model"]) == ("unknown", "unknown")
     assert metadata_problems(metadata) == []
@@ -275,6 +275,8 @@ RESERVED: Final = (
     "reasoning_tokens",
     "cost_nanos",
     "cost_currency",
+    "price_model",
+    "price_approximate",
     "price_source",
     "charge_nanos",
     "generation_id",
@@ -292,9 +294,9 @@ def test_no_tag_can_pass_for_a_key_of_the_contract(key: str, spelling: str) -> N
     bare = model_call(response_id=None, service_name=None)
     tagged = model_call(response_id=None, service_name=None, tags={spelling.format(key): "forged"})
 
-    for cost in (None, COST):
-        expected = event_of(bare, cost).metadata
-        assert event_of(tagged, cost).metadata == {**expected, f"tag_{key}": "forged"}
+    for price in (None, PRICE):
+        expected = event_of(bare, price).metadata
+        assert event_of(tagged, price).metadata == {**expected, f"tag_{key}": "forged"}
 
 
 @pytest.mark.parametrize("key", ["_cost", "_llm"])
@@ -494,7 +496,7 @@ def test_map_metadata_sees_the_tags_and_the_cost() -> None:
 def test_map_metadata_cannot_smuggle_a_cost(answer: Any, reason: str) -> None:
     """Polar's cost page shows what the provider took; it passes as it was built, or not at all."""
     priced = event_of(map_metadata=lambda _call, _metadata: answer)
-    unpriced = event_of(cost=None, map_metadata=lambda _call, _metadata: answer)
+    unpriced = event_of(price=None, map_metadata=lambda _call, _metadata: answer)
 
     assert priced.metadata == {"_cost": {"amount": "0.016860000000", "currency": "usd"}}, reason
     assert unpriced.metadata == {}, reason
@@ -503,7 +505,7 @@ def test_map_metadata_cannot_smuggle_a_cost(answer: Any, reason: str) -> None:
 @pytest.mark.parametrize("key", ["__cost", "._cost", "\x00_cost", "_.cost", "cost"])
 def test_no_other_spelling_of_a_structured_key_gets_through(key: str) -> None:
     """Cleaning a key must not turn it into Polar's own."""
-    event = event_of(cost=None, map_metadata=lambda _call, _metadata: {key: "1"})
+    event = event_of(price=None, map_metadata=lambda _call, _metadata: {key: "1"})
 
     assert event.metadata == {"cost": "1"}
 
@@ -641,14 +643,14 @@ def test_no_tags_change_what_is_billed_or_get_an_event_refused(tags: dict[str, A
     }
 
 
-@given(answer=ANYTHING, femto_usd=st.none() | st.integers(0, MAX_COST_FEMTO_USD - 5))
+@given(answer=ANYTHING, usd=st.none() | st.decimals(0, "999.99", allow_nan=False))
 @settings(max_examples=200, deadline=None)
-def test_no_answer_of_map_metadata_gets_an_event_refused(answer: dict[Any, Any], femto_usd: int | None) -> None:
+def test_no_answer_of_map_metadata_gets_an_event_refused(answer: dict[Any, Any], usd: Decimal | None) -> None:
     """A user's function may answer anything at all."""
-    cost = None if femto_usd is None else Cost(femto_usd, "my list")
+    price = None if usd is None else Price(usd, "my list")
 
     try:
-        event = event_of(cost=cost, map_metadata=lambda _call, _metadata: answer)
+        event = event_of(price=price, map_metadata=lambda _call, _metadata: answer)
     except UserFunctionError:
         return
 
@@ -677,7 +679,7 @@ def test_whatever_a_span_names_its_event_is_accepted(fields: dict[str, str | Non
 @pytest.mark.parametrize("source", ["", "x" * 501, "a\x00b"])
 def test_the_source_of_a_price_is_made_to_fit(source: str) -> None:
     """It comes from a resolver of the user's."""
-    assert metadata_problems(build_event(model_call(), Cost(1, source), now=2e9).metadata) == []
+    assert metadata_problems(build_event(model_call(), Price(Decimal("1e-15"), source), now=2e9).metadata) == []
 
 
 def test_an_event_of_nobody_is_refused() -> None:

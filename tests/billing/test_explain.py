@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from otel_polar.billing.customer import Customer, CustomerKeys
 from otel_polar.billing.explain import Explanation, explain
-from otel_polar.billing.pricing import Cost, Unpriced
+from otel_polar.billing.pricing import Price, Unpriced
 from tests.billing.support import span, unix_nano
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ CHAT = {
     "gen_ai.usage.output_tokens": 2,
 }
 USER = {"user.id": "user_42"}
-COST = Cost(femto_usd=5, source="test")
+PRICE = Price(Decimal("0.005"), "test")
 START = unix_nano("2026-11-20T12:00:00Z")
 
 
-def priced(_: ModelCall) -> Cost | Unpriced:
-    return COST
+def priced(_: ModelCall) -> Price | Unpriced:
+    return PRICE
 
 
 def told(*spans: SpanRecord, **options: Any) -> list[Explanation]:
@@ -36,7 +37,7 @@ def test_a_billed_span_says_everything() -> None:
     (answer,) = told(span({**CHAT, **USER}))
 
     assert answer.call is not None
-    assert (answer.verdict, answer.cost, answer.call.dialect) == ("billed", COST, "OpenTelemetry GenAI")
+    assert (answer.verdict, answer.price, answer.call.dialect) == ("billed", PRICE, "OpenTelemetry GenAI")
     assert answer.call.customer == Customer(external_customer_id="user_42")
     assert answer.of == f"{answer.span.trace_id}-{answer.span.span_id}-{START:x}"
 
@@ -83,7 +84,7 @@ def test_what_is_held_says_why() -> None:
     assert [answer.verdict for answer in told(nobody, unmetered)] == ["held: unattributed", "held: unmetered"]
 
     (unpriced,) = told(span({**CHAT, **USER}), resolver=lambda _: Unpriced("no such model"))
-    assert (unpriced.verdict, unpriced.reason, unpriced.cost) == ("held: unpriced", "no such model", None)
+    assert (unpriced.verdict, unpriced.reason, unpriced.price) == ("held: unpriced", "no such model", None)
 
 
 def test_scopes_that_do_not_bill_say_so() -> None:
@@ -128,5 +129,5 @@ def test_what_the_settings_send_or_drop_is_shown_as_that() -> None:
     unpriced = told(span({**CHAT, **USER}), resolver=lambda _: Unpriced("no such model"), sends_unpriced=True)
     dropped = told(span(CHAT), drops_unattributed=True)
 
-    assert (unpriced[0].verdict, unpriced[0].cost) == ("billed", None)
+    assert (unpriced[0].verdict, unpriced[0].price) == ("billed", None)
     assert dropped[0].verdict == "dropped"

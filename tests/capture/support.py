@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.delivery.rows import LedgerRow
-    from otel_polar.settings import Options
+    from otel_polar.options import Options
 
 TOKEN: Final = "polar_oat_a_secret_of_the_tests"
 UUID4: Final = "0b0f1c9e-5c1f-4d0a-9d7e-2f4b8c6a1e55"

@@ -17,7 +17,7 @@ from opentelemetry import context
 
 from otel_polar import bill_to
 from otel_polar.billing.customer import Customer, CustomerKeys, Unattributed
-from otel_polar.billing.event import MAX_VALUE_CHARACTERS
+from otel_polar.billing.metadata import MAX_VALUE_CHARACTERS
 from otel_polar.capture.blocks import current_context
 from otel_polar.capture.identity import MAX_TAG_CHARACTERS, identity_in
 from tests.capture.support import (

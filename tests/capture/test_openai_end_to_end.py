@@ -145,6 +145,8 @@ def test_a_call_becomes_the_event_of_the_contract(
             "cost_nanos": 207_000,
             "cost_currency": "usd",
             "price_source": "genai-prices 0.2.3",
+            "price_model": "openai/gpt-4o-mini",
+            "price_approximate": False,
             "_cost": {"amount": "0.020700000000", "currency": "usd"},
             "generation_id": "chatcmpl-AbCd1234EfGh5678IjKl9012MnOpQ",
             "duration_ms": (span.end_time - span.start_time) // 1_000_000,

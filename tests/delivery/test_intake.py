@@ -4,13 +4,14 @@ import json
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from otel_polar.billing.call import external_id
 from otel_polar.billing.customer import NOBODY, Customer
-from otel_polar.billing.pricing import Cost, Unpriced
+from otel_polar.billing.pricing import Price, Unpriced
 from otel_polar.billing.usage import TokenUsage, Unmetered
 from otel_polar.delivery.intake import CONTEXT_S, MAX_CONTEXT, PORTION, Intake
 from otel_polar.delivery.notices import Notices
@@ -32,8 +33,8 @@ STRONG_ID = "chatcmpl-BxQ2mTzV0p9LkR7sYwJ3hN5cD8fGa"
 MS = 1_000_000
 
 
-def one_nano(_: ModelCall) -> Cost | Unpriced:
-    return Cost(femto_usd=1_000_000, source="test")
+def one_nano(_: ModelCall) -> Price | Unpriced:
+    return Price(Decimal("1e-9"), "test")
 
 
 @dataclass
@@ -54,10 +55,13 @@ class Desk:
         self.intake = Intake(
             self.outbox,
             settings=settings(**self.options),
-            resolver=lambda: self.resolver,
+            price=self.price,
             notices=self.notices,
             counts=self.counts,
         )
+
+    def price(self, call: ModelCall) -> Any:
+        return self.resolver(call)
 
     def record(self, *calls: ModelCall, now: float = NOON) -> None:
         for call in calls:

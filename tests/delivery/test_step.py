@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
 from otel_polar.billing.customer import Unattributed
-from otel_polar.billing.pricing import Cost, Unpriced
+from otel_polar.billing.pricing import Price, Unpriced
 from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
@@ -49,8 +50,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def one_dollar(_call: ModelCall) -> Cost | Unpriced:
-    return Cost(femto_usd=10**15, source="test")
+def one_dollar(_call: ModelCall) -> Price | Unpriced:
+    return Price(Decimal(1), "test")
 
 
 def a_delivery(
@@ -67,7 +68,7 @@ def a_delivery(
         on_damaged=on_damaged,
         outboxes=lambda: [outbox],
         settings=settings(**options),
-        make_resolver=lambda: price,
+        price=price,
         make_sender=lambda: Sender(far_end, budget=Budget(600_000.0), notices=notices, jitter=lambda: 1.0),
         notices=notices,
         counts=Counter(),
@@ -203,7 +204,7 @@ def test_the_body_is_frozen_before_the_first_attempt(outbox: Outbox, clock: Cloc
 
     reopened = Outbox(tmp_path / "outbox-1.db")
     reopened.reconsider(limit=10)
-    twice_the_price = lambda _call: Cost(femto_usd=2 * 10**15, source="a new price list")  # noqa: E731 - one line
+    twice_the_price = lambda _call: Price(Decimal(2), "a new price list")  # noqa: E731 - one line
     a_delivery(reopened, clock, AllAccepted(), price=twice_the_price).step(NO_REST)
 
     (after,) = reopened.ledger()
@@ -216,9 +217,9 @@ def test_a_price_is_asked_for_once_per_call(outbox: Outbox, clock: Clock) -> Non
     """Retries send the frozen body; they do not price."""
     asked: list[str] = []
 
-    def price(call: ModelCall) -> Cost:
+    def price(call: ModelCall) -> Price:
         asked.append(call.trace_id)
-        return Cost(femto_usd=1, source="test")
+        return Price(Decimal("1e-12"), "test")
 
     far_end = FarEnd([Failed("HTTP status 500", answered=True), Accepted(1, 0)])
     delivery = a_delivery(outbox, clock, far_end, price=price)
@@ -269,7 +270,7 @@ def test_an_outbox_that_fails_does_not_stop_the_other(
     delivery = Delivery(
         outboxes=lambda: [outbox, memory],
         settings=settings(),
-        make_resolver=lambda: one_dollar,
+        price=one_dollar,
         make_sender=lambda: Sender(far_end, budget=Budget(600_000.0), notices=notices, jitter=lambda: 1.0),
         notices=notices,
         counts=Counter(),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from otel_polar.billing.call import ModelCall
 from otel_polar.billing.customer import Customer
-from otel_polar.billing.pricing import Cost
+from otel_polar.billing.pricing import Price
 from otel_polar.billing.reading import read_call
 from otel_polar.delivery.intake import Intake
 from otel_polar.delivery.notices import Notices
@@ -115,7 +116,7 @@ def deliver(outbox: Outbox, requests: list[list[dict[str, Any]]], *, now: float 
     intake = Intake(
         outbox,
         settings=settings(),
-        resolver=lambda: lambda _: Cost(femto_usd=1, source="test"),
+        price=lambda _: Price(Decimal("1e-12"), "test"),
         notices=Notices(),
         counts=Counter(),
     )

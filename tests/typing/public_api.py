@@ -22,7 +22,7 @@ from otel_polar.billing.usage import Unmetered
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from otel_polar.billing.event import Metadata
+    from otel_polar.billing.metadata import Metadata
 
 
 def name_by_operation(call: ModelCall) -> str:

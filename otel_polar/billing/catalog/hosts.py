@@ -1,0 +1,87 @@
+"""Which provider was really called: the address of the server, where it says something else than the span's name.
+
+The ``openai`` client is pointed at DeepSeek, Groq or OpenRouter, and its instrumentation goes on calling the provider
+``openai``. A host that is nobody's known one, a proxy, a company's gateway or a local stub, is taken to pass the call
+on, which makes the price approximate: what answers under another name than the provider's models has none anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from genai_prices.types import Provider
+
+MAX_HOSTS: Final = 1024
+
+_HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(\[[^\]]*\]|[^/:]*)(?::\d*)?(?:/.*)?")
+_MORE_PATTERNS: Final = {
+    # Hosts that the patterns of genai-prices 0.2.3 leave out.
+    "aws": r"https://(?:[^/]+\.)?bedrock(?:-runtime|-mantle)?(?:-fips)?\.[^/]*\.?amazonaws\.com/",
+}
+_OTHER_PRICES: Final = (
+    # Hosts at which a provider's list price is known not to hold.
+    (re.compile(r"\.us-gov-"), "AWS GovCloud costs more than the list says"),
+    (re.compile(r"\.azure\.us$"), "Azure Government costs more than the list says"),
+    (re.compile(r"\.(?:amazonaws\.com|azure)\.cn$"), "regions in China have price lists of their own"),
+)
+_UPLIFTS: Final = (
+    # Hosts at which newer models cost a surcharge that the list does not have.
+    (re.compile(r"^(?!global)[a-z]+\.api\.openai\.com$"), "OpenAI's regional endpoints may cost 10 % more"),
+    (re.compile(r"^(?!aiplatform)[^.]+-aiplatform\.googleapis\.com$"), "regional endpoints may cost 10 % more"),
+)
+
+
+class Place(NamedTuple):
+    """Where a call went: ``provider`` is an id of genai-prices, ``None`` for a host that is nobody's known one.
+
+    ``is_self_hosted`` if the user says so. ``why_other`` says why no list price holds there, and
+    ``notes`` why it may be off.
+    """
+
+    host: str
+    provider: str | None
+    is_self_hosted: bool
+    why_other: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Hosts:
+    """The addresses of the providers in one price list, and of the user's own gateways."""
+
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        gateways: Sequence[str] = (),
+        self_hosted: Sequence[str] = (),
+    ) -> None:
+        self._patterns = [(provider.id, re.compile(provider.api_pattern)) for provider in providers]
+        self._patterns += [(name, re.compile(pattern)) for name, pattern in _MORE_PATTERNS.items()]
+        self._gateways = tuple(gateway.lower() for gateway in gateways)
+        self._self_hosted = tuple(host.lower() for host in self_hosted)
+        self.place = lru_cache(maxsize=MAX_HOSTS)(self._place)
+
+    def _place(self, server_address: str) -> Place | None:
+        """Where *server_address* (a host, or a URL) is; ``None`` if it is a gateway, which says nothing."""
+        found = _HOST.fullmatch(server_address.strip().lower())
+        host = "" if found is None else found[1].strip("[]").rstrip(".")
+        if not host or any(fnmatchcase(host, gateway) for gateway in self._gateways):
+            return None
+        # Some of the patterns want the slash, some go on into the path, which a span does not have.
+        url = f"https://{host}/"
+        provider = next((name for name, pattern in self._patterns if pattern.match(url)), None)
+        return Place(
+            host,
+            provider,
+            is_self_hosted=any(fnmatchcase(host, own) for own in self._self_hosted),
+            why_other=next((why for pattern, why in _OTHER_PRICES if pattern.search(host)), None),
+            notes=(
+                *(why for pattern, why in _UPLIFTS if pattern.search(host)),
+                *(() if provider is not None else (f"through {host}, as if called directly",)),
+            ),
+        )

@@ -1,0 +1,27 @@
+"""The prices that commands go by: those a process with the same settings would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_polar.delivery.notices import Notices
+from otel_polar.delivery.price_book import CardFile, PriceBook
+
+if TYPE_CHECKING:
+    from otel_polar.billing.catalog.catalog import Catalog
+    from otel_polar.settings import Settings
+
+
+def price_book(settings: Settings) -> PriceBook:
+    """The prices by *settings*, with the list of the installed genai-prices; nothing is fetched.
+
+    Raises:
+        ConfigError: if the rate card cannot be read, or is wrong.
+    """
+
+    def make_catalog() -> Catalog:
+        from otel_polar.billing.catalog.catalog import Catalog  # noqa: PLC0415 - slow, and not for --help
+
+        return Catalog(options=settings.catalog_options)
+
+    return PriceBook(settings, notices=Notices(), card=CardFile.of(settings), make_catalog=make_catalog)
