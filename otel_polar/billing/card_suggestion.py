@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.rates import BUCKETS
@@ -11,12 +10,13 @@ from otel_polar.billing.usage import TokenUsage
 
 if TYPE_CHECKING:
     from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.pricing import PriceQuery
 
 _ALWAYS: Final = ("input", "output")
 
 
-def suggested_lines(call: ModelCall) -> str:
-    """An entry in TOML for the model of *call*, with every bucket that it used; only the prices are left to fill in."""
+def suggested_entry(call: ModelCall | PriceQuery) -> str:
+    """An entry in TOML for the model of a call, with every bucket that it used; only the prices are left to fill in."""
     usage = call.usage if isinstance(call.usage, TokenUsage) else ()
     used = [bucket for bucket, tokens in zip(BUCKETS, usage, strict=False) if tokens]
     buckets = dict.fromkeys((*_ALWAYS, *used))
@@ -35,5 +35,19 @@ def suggested_lines(call: ModelCall) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON in ASCII is a TOML string but for half a surrogate pair; names come from spans, so from anybody.
-    return json.dumps(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")).replace("\x7f", "\\u007f")
+    """A TOML string in printable ASCII: names come from spans, so from anybody, and this is written into logs."""
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(character: str) -> str:
+    point = ord(character)
+    if character.isascii() and character.isprintable() and character not in '"\\':
+        return character
+    if _FIRST_SURROGATE <= point <= _LAST_SURROGATE:
+        return "\\ufffd"
+    return f"\\u{point:04x}" if point <= _LAST_OF_FOUR_DIGITS else f"\\U{point:08x}"
+
+
+_FIRST_SURROGATE: Final = 0xD800
+_LAST_SURROGATE: Final = 0xDFFF
+_LAST_OF_FOUR_DIGITS: Final = 0xFFFF

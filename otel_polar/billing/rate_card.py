@@ -19,8 +19,9 @@
     above_input_tokens = 200_000
     usd_per_million_tokens = { input = "0.30", output = "1.20" }
 
-A customer's own entry comes before one for all, an exact name before a pattern, and patterns in the order they stand
-in. A card that is wrong anywhere is refused as a whole: half a card would bill the other half at list prices.
+A customer's own entry comes before one for all, an exact name before a pattern, of one name that for a host before
+one for all, and patterns in the order they stand in. A card that is wrong anywhere is refused as a whole: half a card
+would bill the other half at list prices.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class _Entry:
     def is_for_tier(self, query: PriceQuery) -> bool:
         tier = self.entry.service_tier
         return tier == ANY or (query.requested_service_tier is None and tier == query.service_tier)
+
+    def generality(self) -> tuple[bool, bool]:
+        """Of two entries of one name the lower one is the more special: for a host, then for a tier."""
+        return self.entry.server_address is None, self.entry.service_tier == ANY
 
     def overlaps(self, other: _Entry) -> bool:
         """Whether both could be meant by one call, and nothing says which."""
@@ -182,6 +187,8 @@ class RateCard:
                 before = source.place(other.entry.position)
                 raise source.error(entry.position, "", f"it holds for the same calls as {before}: give them dates")
         others.append(added)
+        if added.is_exact:
+            others.sort(key=_Entry.generality)
 
 
 def as_rate_card(card: object, *, name: str = "rate card") -> RateCard:

@@ -36,6 +36,11 @@ BUCKETS: Final = (
 )
 assert len(BUCKETS) == len(TokenUsage._fields)  # noqa: S101 - a bucket more must have a price here
 
+_OF_OUTPUT: Final = frozenset({"output", "reasoning", "audio_output", "image_output"})
+
+REQUEST: Final = "request"
+"""What the line of a fee per request is called."""
+
 OTHERWISE: Final = {
     # Where a bucket has no price of its own, that of the tokens it is part of. Not so where that would be a guess:
     # a cache of an hour, audio and images cost several times as much as text, or nothing more.
@@ -47,7 +52,7 @@ OTHERWISE: Final = {
 Prices: TypeAlias = tuple[Decimal | None, ...]
 """US dollars per million tokens, by bucket; ``None`` where none is known."""
 
-NO_PRICES: Final[Prices] = (None,) * len(BUCKETS)
+_SHOWN: Final = sorted(range(len(BUCKETS)), key=lambda position: BUCKETS[position] in _OF_OUTPUT)
 _MILLION_EXPONENT: Final = 6
 
 
@@ -136,13 +141,14 @@ class Rates:
     def lines(self, usage: TokenUsage) -> list[Line]:
         """How :meth:`cost_usd` comes about, a line for every bucket with tokens and a price."""
         prices = self._tier(usage).prices
+        told = [(BUCKETS[position], usage[position], prices[position]) for position in _SHOWN]
         lines = [
-            Line(bucket, count, price, EXACT.scaleb(EXACT.multiply(price, count), -_MILLION_EXPONENT))
-            for bucket, count, price in zip(BUCKETS, usage, prices, strict=True)
-            if count and price is not None
+            Line(bucket, tokens, price, EXACT.scaleb(EXACT.multiply(price, tokens), -_MILLION_EXPONENT))
+            for bucket, tokens, price in told
+            if tokens and price is not None
         ]
         fee = self.usd_per_request
-        return [*lines, Line("request", 1, EXACT.scaleb(fee, _MILLION_EXPONENT), fee)] if fee else lines
+        return [*lines, Line(REQUEST, 1, EXACT.scaleb(fee, _MILLION_EXPONENT), fee)] if fee else lines
 
     def above_input_tokens(self, usage: TokenUsage) -> int:
         """Above how many input tokens the prices for *usage* hold; 0 if they are the lowest tier's."""

@@ -12,6 +12,8 @@ import typer
 from otel_polar._version import __version__
 from otel_polar.cli.demo import demo
 from otel_polar.cli.explain import explain_spans
+from otel_polar.cli.outbox import outbox_app
+from otel_polar.cli.price import price
 from otel_polar.cli.sandbox import sandbox
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(sandbox)
 app.command("explain")(explain_spans)
+app.command()(price)
+app.add_typer(outbox_app)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -16,6 +16,7 @@ from otel_polar.billing.money import ZERO, plain
 from otel_polar.billing.usage import TokenUsage
 from otel_polar.cli.extras import needs_extra
 from otel_polar.cli.prices import price_book
+from otel_polar.cli.printable import printable
 from otel_polar.errors import ConfigError, OtelPolarError
 from otel_polar.settings import Settings
 
@@ -86,9 +87,9 @@ def _explain(content: bytes, settings: Settings, carried: Customer | None) -> tu
 def _as_text(explanation: Explanation) -> str:
     span, call = explanation.span, explanation.call
     head = [span.name, span.scope_name or "no scope"] + ([call.dialect] if call is not None else [])
-    lines = [f"{explanation.verdict:<20}" + " · ".join(_printable(part) for part in head), _INDENT + explanation.reason]
+    lines = [f"{explanation.verdict:<20}" + " · ".join(printable(part) for part in head), _INDENT + explanation.reason]
     if call is not None:
-        lines.append(_INDENT + _printable(", ".join(filter(None, (_model(call), _tokens(call), _who(call.customer))))))
+        lines.append(_INDENT + printable(", ".join(filter(None, (_model(call), _tokens(call), _who(call.customer))))))
     if explanation.of is not None:
         cost = "" if explanation.price is None else f", costs {plain(explanation.price.usd)} USD"
         lines.append(f"{_INDENT}event {explanation.of}{cost}")
@@ -165,8 +166,3 @@ def _customer_as_json(customer: Customer) -> dict[str, str]:
         "member_id": customer.member_id,
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _printable(text: str) -> str:
-    """Names come from spans, and a terminal obeys what stands in them."""
-    return "".join(character if character.isprintable() else "?" for character in text)

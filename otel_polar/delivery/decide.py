@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import external_id
-from otel_polar.billing.card_suggestion import suggested_lines
+from otel_polar.billing.card_suggestion import suggested_entry
 from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.event import build_event
 from otel_polar.billing.pricing import Unpriced
@@ -80,7 +80,7 @@ def _priced(
     answer = price(call)
     if isinstance(answer, Unpriced):
         # Once for each model, whatever becomes of its calls.
-        lines = suggested_lines(call)
+        lines = suggested_entry(call)
         notices.warn(f"unpriced:{answer.reason}", _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
         if settings.on_unpriced == "hold":
             return Decided(recorded, key, State.UNPRICED, reason=answer.reason)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.billing.pricing import Unpriced, price_call
+from otel_polar.billing.pricing import Unpriced, price_call, resolve
 from otel_polar.billing.rate_card import RateCard, as_rate_card
 from otel_polar.billing.reported_cost import resolve_reported_cost
 from otel_polar.errors import ConfigError
@@ -61,6 +61,10 @@ class PriceBook:
         if isinstance(answer, Unpriced) and answer.may_recover and self._recover_at is None:
             self._recover_at = self._monotonic() + RECOVERY_S
         return answer
+
+    def answer(self, query: PriceQuery) -> Price | Unpriced:
+        """The same for a call that nobody has made."""
+        return resolve(query, self._resolvers())
 
     def refresh(self) -> bool:
         """Look whether something has changed; whether calls that wait for a price should be tried again."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
@@ -19,14 +20,18 @@ from polar.v2026_10 import Polar
 from otel_polar import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path.cwd()), "COLUMNS": "120", "NO_COLOR": "1"}
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+
+
+def run(*arguments: str, env: Mapping[str, str] = NO_VARIABLES) -> subprocess.CompletedProcess[str]:
+    """A command that has ended, with *env* on top of the environment."""
     command = [sys.executable, "-m", "otel_polar", *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env={**ENVIRONMENT, **env}, capture_output=True, text=True, check=False, timeout=60)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class Catalog:
         if usd is None:
             missing = ", ".join(rates.missing(query.usage))
             return Unpriced(f"{self.source} has no price for {missing} of {entry.matched}")
-        if not usd and not is_free(entry.owner.id, entry.model.id):
+        if not usd and query.usage.total_tokens and not is_free(entry.owner.id, entry.model.id):
             return Unpriced(f"{self.source} prices at 0 {query.usage.total_tokens} tokens of {entry.matched}")
         return Price(usd, self.source, entry.matched, bool(entry.notes), entry.notes, rates)
 

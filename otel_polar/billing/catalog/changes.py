@@ -56,16 +56,17 @@ def moves(old: Sequence[Provider], new: Sequence[Provider], *, at: datetime, max
     lost = sorted(before.keys() - after.keys())
     if 100 * len(lost) > MAX_LOST_PERCENT * len(before):
         raise UnbelievableListError(f"it lacks {len(lost)} of {len(before)} entries, such as {', '.join(lost[:3])}")
-    found: list[Move] = []
+    # A set: most that has moved has done so at both times, and at every tier.
+    found: set[Move] = set()
     for entry in before.keys() & after.keys():
         for moment in (at, at - _PAST):
-            found += _moves_of(entry, before[entry], after[entry], moment, max_factor)
+            found.update(_moves_of(entry, before[entry], after[entry], moment, max_factor))
     moved = {move.entry for move in found}
     if 100 * len(moved) > MAX_MOVED_PERCENT * len(before):
         raise UnbelievableListError(
             f"the prices of {len(moved)} of {len(before)} entries have moved by more than {plain(max_factor)} times",
         )
-    return sorted(found, key=lambda move: (move.entry, move.key))
+    return sorted(found, key=str)
 
 
 def _entries(providers: Sequence[Provider]) -> Iterator[tuple[str, ModelInfo]]:

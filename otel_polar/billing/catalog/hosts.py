@@ -72,9 +72,7 @@ class Hosts:
         host = "" if found is None else found[1].strip("[]").rstrip(".")
         if not host or any(fnmatchcase(host, gateway) for gateway in self._gateways):
             return None
-        # Some of the patterns want the slash, some go on into the path, which a span does not have.
-        url = f"https://{host}/"
-        provider = next((name for name, pattern in self._patterns if pattern.match(url)), None)
+        provider = next((name for name, pattern in self._patterns if _is_at(pattern, host)), None)
         return Place(
             host,
             provider,
@@ -85,3 +83,16 @@ class Hosts:
                 *(() if provider is not None else (f"through {host}, as if called directly",)),
             ),
         )
+
+
+def _is_at(pattern: re.Pattern[str], host: str) -> bool:
+    # Some of the patterns want the slash, some go on into the path, which a span does not have.
+    found = pattern.match(f"{_SCHEME}{host}/")
+    if found is None:
+        return False
+    # Most do not say where the host ends: api.openai.com.example is somebody else's.
+    return found.end() >= len(_SCHEME) + len(host) or pattern.pattern.endswith(_OPEN_END)
+
+
+_SCHEME: Final = "https://"
+_OPEN_END: Final = r"\."

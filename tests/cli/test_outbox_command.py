@@ -1,0 +1,133 @@
+"""``otel-polar outbox`` as a real process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_polar.delivery.pipeline import Pipeline
+from otel_polar.delivery.rows import State
+from tests.cli.test_sandbox_command import run
+from tests.delivery.support import TOKEN, let_go, settings
+from tests.delivery.test_pipeline import ALICE, a_span
+from tests.delivery.test_repricing import CARD, unknown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_polar.sandbox import SandboxServer
+
+NOWHERE = "http://127.0.0.1:9"
+"""The discard port: nothing answers there."""
+
+
+def environment(base_url: str, outbox_dir: Path, card: Path | None = None) -> dict[str, str]:
+    return {
+        "POLAR_ACCESS_TOKEN": TOKEN,
+        "POLAR_BASE_URL": base_url,
+        "OTEL_POLAR_OUTBOX_DIR": str(outbox_dir),
+        **({} if card is None else {"OTEL_POLAR_RATE_CARD": str(card)}),
+    }
+
+
+def hold(base_url: str, outbox_dir: Path, *, of: int = 1) -> Pipeline:
+    """A process with calls that have no price."""
+    pipeline = Pipeline(settings(base_url=base_url, outbox_dir=outbox_dir))
+    for number in range(of):
+        pipeline.take(unknown(number), ALICE, {})
+    pipeline.force_flush(10.0)
+    (outbox,) = pipeline.outboxes
+    assert outbox.counts() == {State.UNPRICED: of}
+    return pipeline
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    path = tmp_path / "prices.toml"
+    path.write_text(CARD.format("1"))
+    return path
+
+
+def test_calls_of_a_process_that_has_ended_are_priced_and_sent(
+    polar_sandbox: SandboxServer, tmp_path: Path, card: Path
+) -> None:
+    """Write two numbers on a card, and what waited is billed."""
+    pipeline = hold(polar_sandbox.url, tmp_path, of=3)
+    pipeline.shutdown()
+    let_go(pipeline)
+
+    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
+
+    assert result.returncode == 0, result.stderr
+    assert "3 of 3 unpriced calls have a price now" in result.stdout
+    assert [event["metadata"]["cost_nanos"] for event in polar_sandbox.events()] == [200_000] * 3
+
+
+def test_what_is_still_unpriced_is_said_with_its_reason(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
+    """The command ends with 1: there is something left to do."""
+    pipeline = hold(polar_sandbox.url, tmp_path, of=2)
+    pipeline.shutdown()
+    let_go(pipeline)
+
+    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path))
+
+    assert result.returncode == 1
+    assert "0 of 2 unpriced calls have a price now" in result.stdout
+    assert "2 still unpriced: genai-prices 0.2.3 has no model 'gpt-9000' of provider 'openai'" in result.stdout
+    assert polar_sandbox.events() == []
+
+
+def test_a_polar_that_is_down_leaves_them_priced_on_disk(tmp_path: Path, card: Path) -> None:
+    """The next process sends them, at the price they have now."""
+    pipeline = hold(NOWHERE, tmp_path)
+    pipeline.shutdown()
+    let_go(pipeline)
+
+    result = run("outbox", "reprice", "--timeout", "0.5", env=environment(NOWHERE, tmp_path, card))
+
+    assert result.returncode == 1
+    assert "1 of 1 unpriced calls have a price now" in result.stdout
+    assert "not all of them could be sent now" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_running_process_is_asked_and_its_file_left_alone(
+    polar_sandbox: SandboxServer, tmp_path: Path, card: Path
+) -> None:
+    """No two processes ever share a file."""
+    pipeline = hold(polar_sandbox.url, tmp_path)
+    assert not pipeline._storage.is_asked_to_reprice()
+
+    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
+
+    assert result.returncode == 0, result.stderr
+    assert "0 of 0 unpriced calls" in result.stdout
+    assert "try theirs again within 30 s" in result.stdout
+    assert pipeline._storage.is_asked_to_reprice()
+    (outbox,) = pipeline.outboxes
+    assert outbox.counts() == {State.UNPRICED: 1}
+    pipeline.shutdown()
+    outbox.close()
+
+
+def test_calls_that_are_held_for_other_reasons_stay(polar_sandbox: SandboxServer, tmp_path: Path, card: Path) -> None:
+    """Nobody to bill is not a matter of price."""
+    pipeline = Pipeline(settings(base_url=polar_sandbox.url, outbox_dir=tmp_path))
+    pipeline.take(a_span(**{"gen_ai.usage.output_tokens": -1}), ALICE, {})
+    pipeline.force_flush(10.0)
+    pipeline.shutdown()
+    let_go(pipeline)
+
+    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
+
+    assert result.returncode == 0, result.stderr
+    assert "0 of 0 unpriced calls" in result.stdout
+
+
+def test_without_a_token_it_says_what_is_missing(tmp_path: Path) -> None:
+    """Calls wait in a directory per token."""
+    result = run("outbox", "reprice", env={"POLAR_ACCESS_TOKEN": "", "OTEL_POLAR_OUTBOX_DIR": str(tmp_path)})
+
+    assert result.returncode == 1
+    assert "access_token (POLAR_ACCESS_TOKEN) is not set" in result.stderr
