@@ -23,6 +23,9 @@ from otel_polar.errors import ConfigError, OtelPolarError
 if TYPE_CHECKING:
     from otel_polar.billing.call import ModelCall
     from otel_polar.billing.customer import Customer
+    from otel_polar.billing.pricing import Price, PriceQuery, PriceResolver, Unpriced
+    from otel_polar.billing.rate_card import RateCard
+    from otel_polar.billing.rates import Rates
     from otel_polar.billing.usage import TokenUsage
     from otel_polar.settings import Settings
 
@@ -32,8 +35,14 @@ __all__ = [
     "ModelCall",
     "OtelPolarError",
     "PolarSpanProcessor",
+    "Price",
+    "PriceQuery",
+    "PriceResolver",
+    "RateCard",
+    "Rates",
     "Settings",
     "TokenUsage",
+    "Unpriced",
     "__version__",
     "bill_to",
 ]
@@ -42,8 +51,14 @@ __all__ = [
 _LAZY = {
     "Customer": "otel_polar.billing.customer",
     "ModelCall": "otel_polar.billing.call",
+    "Price": "otel_polar.billing.pricing",
+    "PriceQuery": "otel_polar.billing.pricing",
+    "PriceResolver": "otel_polar.billing.pricing",
+    "RateCard": "otel_polar.billing.rate_card",
+    "Rates": "otel_polar.billing.rates",
     "Settings": "otel_polar.settings",
     "TokenUsage": "otel_polar.billing.usage",
+    "Unpriced": "otel_polar.billing.pricing",
 }
 
 

@@ -18,6 +18,7 @@ import pytest
 from polar.v2026_10 import Polar
 
 from otel_polar.sandbox.openai_api import OpenAIServer
+from tests.delivery.price_lists import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +91,39 @@ def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, e
         ]
     (event,) = polar_sandbox.events()
     assert totals == [event["metadata"]["total_tokens"], event["metadata"]["cost_nanos"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "cost_nanos", "source"),
+    [
+        (200, b'{"input": "1", "output": "10"}', 5 * 1_000 + 12 * 10_000, "price service"),
+        (404, b"", 5 * 150 + 12 * 600, "genai-prices"),
+    ],
+)
+def test_prices_come_from_the_service_or_if_it_knows_none_from_the_list(
+    polar_sandbox: SandboxServer,
+    environment: dict[str, str],
+    status: int,
+    content: bytes,
+    cost_nanos: int,
+    source: str,
+) -> None:
+    """What ai-billing's resolver for Narev does, with a cache and off the application's threads."""
+    with serving(content) as service:
+        service.status = status
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / "remote_prices.py"],
+            env={**environment, "PRICE_SERVICE_URL": service.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+    (event,) = polar_sandbox.events()
+    assert event["metadata"]["cost_nanos"] == cost_nanos
+    assert event["metadata"]["price_source"].startswith(source)
+    assert (service.requests, done.stderr) == (1, "")
 
 
 def test_the_web_service_bills_the_user_of_the_session(

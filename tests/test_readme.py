@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ from otel_polar.billing.catalog.catalog import Catalog
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.event import build_event
 from otel_polar.billing.operation import BILLABLE_OPERATIONS
-from otel_polar.billing.pricing import Price, price_call
+from otel_polar.billing.pricing import Price, PriceQuery, price_call, query_of
+from otel_polar.billing.rate_card import RateCard
+from otel_polar.billing.rates import BUCKETS
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
+from otel_polar.billing.usage import TokenUsage
 from otel_polar.delivery.rows import State
 from tests.delivery.support import START_UNIX_NANO, a_call
 from tests.unmeasured import unmeasured_environment
@@ -115,6 +120,61 @@ def test_what_explain_is_shown_to_say_is_what_it_says() -> None:
     end = shown.index("…")
     assert command[0] == ".venv/bin/otel-polar"
     assert [*shown[:end], shown[-1]] == [*lines[:end], lines[-1]]
+
+
+def test_what_price_is_shown_to_say_is_what_it_says() -> None:
+    """Whoever tries it first compares."""
+    block = README.partition("<!-- command: price -->")[2]
+    command = block.partition("```sh\n")[2].partition("\n```")[0].split()
+    shown = block.partition("```text\n")[2].partition("\n```")[0]
+
+    result = subprocess.run(
+        [sys.executable, "-m", "otel_polar", *command[1:]], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert command[0] == ".venv/bin/otel-polar"
+    assert result.stdout.strip() == shown
+
+
+def test_the_rate_card_shown_is_one() -> None:
+    """It is copied, and changed a little."""
+    (block,) = fenced("toml")
+    card = RateCard.from_text(block, "prices.toml")
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    usage = TokenUsage(1_000, 100)
+
+    answers = [
+        card(PriceQuery("openai", None, "gpt-9000-mini", usage, at)),
+        card(PriceQuery("anthropic", None, "claude-sonnet-4-5-20250929", usage, at, external_customer_id="acme")),
+        card(PriceQuery("vllm", None, "llama-4", usage, at, server_address="llm.internal", service_tier="flex")),
+        card(PriceQuery("anthropic", None, "claude-sonnet-4-5-20250929", usage, at)),
+    ]
+
+    assert [answer.usd if isinstance(answer, Price) else answer for answer in answers] == [
+        Decimal("0.0035"),
+        Decimal("0.00405"),
+        Decimal("0.0004"),
+        None,
+    ]
+
+
+def test_the_resolver_shown_is_accepted_and_prices() -> None:
+    """A signature that is shown wrongly holds every call back."""
+    (block,) = (block for block in fenced("python") if "def our_own_model" in block)
+    shown: dict[str, Any] = {}
+    exec(block, shown)  # noqa: S102 - our own README
+
+    price = price_call(a_call(response_model="ours-1"), [shown["our_own_model"]])
+
+    assert isinstance(price, Price)
+    assert price.usd == Decimal("0.000128")
+    assert shown["our_own_model"](query_of(a_call())) is None
+
+
+def test_every_bucket_of_a_rate_card_is_named() -> None:
+    """Nobody should have to read the source for a word."""
+    for bucket in BUCKETS:
+        assert f"`{bucket}`" in README, bucket
 
 
 def test_the_default_identity_keys_are_named() -> None:

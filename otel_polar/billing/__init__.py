@@ -2,12 +2,12 @@
 
 ::
 
-    ReadableSpan ─▶ SpanRecord ─▶ ModelCall | NotBilled ─▶ one of several spans ─▶ Cost | Unpriced ─▶ UsageEvent
-       span.py        reading.py, usual.py                  selection.py,           pricing.py,        event.py
-                      operation.py   what the span is       merging.py              catalog.py
-                      attributes.py  what is on it
-                      counts.py      its tokens
-                      customer.py    who pays
+    ReadableSpan ─▶ SpanRecord ─▶ ModelCall | NotBilled ─▶ one of several spans ─▶ Price | Unpriced ─▶ UsageEvent
+       span.py        reading.py, usual.py                  selection.py,           pricing.py          event.py
+                      operation.py   what the span is       merging.py              reported_cost.py    markup.py
+                      attributes.py  what is on it                                  rate_card.py        metadata.py
+                      counts.py      its tokens                                     catalog/
+                      customer.py    who pays                                       rates.py, money.py
 
 What is read is in tables, with a source each: ``semconv`` (names of attributes), ``operation`` (what is one request),
 ``scopes`` (what an emitter means by a number, and where it sits), ``provider``, ``provider_usage``, ``models``,

@@ -26,6 +26,9 @@ _CENTS_EXPONENT: Final = 2
 _CENTS_QUANTUM: Final = Decimal("1e-12")
 _CENTS_LIMIT: Final = Decimal(100_000)
 _ONE: Final = Decimal(1)
+# Between these nothing has to be rounded to know: nearly every cost is.
+_SURELY_WRITABLE: Final = Decimal("1e-12")
+_SURELY_TAKEN: Final = Decimal(999)
 
 _NUMERAL: Final = re.compile(r"\+?(\d{1,24}(\.\d{0,24})?|\.\d{1,24})([eE][-+]?\d{1,2})?", re.ASCII)
 _FLOAT_DIGITS: Final = 15
@@ -61,8 +64,10 @@ def why_not_a_cost(usd: Decimal) -> str | None:
     """Why Polar could not take *usd* as the cost of one event; ``None`` if it can."""
     if not usd.is_finite() or usd < 0:
         return f"{usd} USD, which is not an amount"
+    if not usd or _SURELY_WRITABLE <= usd <= _SURELY_TAKEN:
+        return None
     rounded = _cents(usd)
-    if usd > 0 and not rounded:
+    if not rounded:
         return f"{usd} USD, which is less than can be written"
     return f"{usd} USD; Polar takes less than 1000 USD on one event" if rounded >= _CENTS_LIMIT else None
 

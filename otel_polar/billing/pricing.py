@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-# Not a dataclass: one is made for every call that is priced, and a tuple is made in a third of the time.
+# Neither is a dataclass: one is made for every call that is priced, and a tuple is made in a third of the time.
 class PriceQuery(NamedTuple):
     """What a price can depend on.
 
@@ -60,17 +60,12 @@ class PriceQuery(NamedTuple):
         return self.response_model or self.request_model
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What a call cost the one who made it.
 
-    Attributes:
-        usd: exact US dollars, at least 0 and below 1 000.
-        source: whose price list, and which version of it.
-        matched: the entry of that list, such as ``openai/gpt-4o-mini``.
-        is_approximate: whether the list is known not to be made for exactly this call; ``notes`` say why.
-        notes: what a person should know.
-        rates: what ``usd`` was worked out with, if that is known.
+    ``usd`` is in exact US dollars, at least 0 and below 1 000. ``source`` says whose price list and which version of
+    it, ``matched`` which entry of that, such as ``openai/gpt-4o-mini``. ``is_approximate``: the list is known not to
+    be made for exactly this call, and ``notes`` say why. ``rates`` is what it was worked out with, if that is known.
     """
 
     usd: Decimal
@@ -118,6 +113,8 @@ def query_of(call: ModelCall) -> PriceQuery:
     except OverflowError as error:
         raise ValueError(f"it starts in no calendar ({call.start_time_unix_nano} ns since 1970)") from error
     is_known = isinstance(customer, Customer)
+    tier = None if call.service_tier is None else _special(call.service_tier)
+    asked = call.requested_service_tier
     return PriceQuery(
         call.provider,
         call.request_model,
@@ -125,8 +122,8 @@ def query_of(call: ModelCall) -> PriceQuery:
         usage,
         at,
         call.operation,
-        _special(call.service_tier),
-        None if call.service_tier is not None else _special(call.requested_service_tier),
+        tier,
+        None if asked is None or call.service_tier is not None else _special(asked),
         call.server_address,
         customer.customer_id if is_known else None,  # type: ignore[union-attr]
         customer.external_customer_id if is_known else None,  # type: ignore[union-attr]
@@ -160,11 +157,9 @@ def price_call(call: ModelCall, resolvers: Iterable[PriceResolver]) -> Price | U
     return resolve(query, resolvers)
 
 
-def unknown_tier(query: PriceQuery) -> Unpriced | None:
-    """Why a list cannot tell at which service tier it was answered, if it cannot."""
+def unknown_tier(query: PriceQuery) -> Unpriced:
+    """Why a list has no price for a call whose service tier was only asked for."""
     asked = query.requested_service_tier
-    if asked is None:
-        return None
     return Unpriced(
         f"service tier {asked!r} was asked for and the span does not say which one answered (provider"
         f" {query.provider!r}, model {query.model!r})",
@@ -182,9 +177,7 @@ def _checked(answer: object, resolver: PriceResolver) -> Price | Unpriced:
     return answer if why_not is None else Unpriced(f"{answer.source} gave {why_not}")
 
 
-def _special(tier: str | None) -> str | None:
-    if tier is None:
-        return None
+def _special(tier: str) -> str | None:
     lowered = tier.strip().lower()
     return None if not lowered or lowered in STANDARD_TIERS else lowered
 

@@ -148,8 +148,9 @@ class RateCard:
         if at_other_tiers is None:
             return None
         # Not the catalogue's: whoever has a price of their own for the ordinary tier has one for the others, too.
-        tier = query.service_tier
-        return unknown_tier(query) or Unpriced(f"{self.source} has {_label(at_other_tiers)}, but not at tier {tier!r}")
+        if query.requested_service_tier is not None:
+            return unknown_tier(query)
+        return Unpriced(f"{self.source} has {_label(at_other_tiers)}, but not at tier {query.service_tier!r}")
 
     def _price(self, query: PriceQuery, found: _Entry) -> Price | Unpriced:
         rates = found.entry.rates

@@ -10,14 +10,14 @@ at Anthropic, Google and OpenAI.
 from __future__ import annotations
 
 from decimal import Decimal
-from operator import mul
+from operator import itemgetter, mul
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from otel_polar.billing.money import EXACT, ZERO, read_amount
 from otel_polar.billing.usage import TokenUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 BUCKETS: Final = (
     # In the order of TokenUsage's fields; by these names a rate card tells their prices.
@@ -66,13 +66,17 @@ class Line(NamedTuple):
 
 
 class _Tier(NamedTuple):
-    """Prices in units of 10 to the power of minus ``places`` dollars per million; 0 where there is none."""
+    """Prices in whole units of 10 to the power of ``exponent`` dollars per token; 0 where there is none.
+
+    ``without_price`` takes out of a usage what has no price.
+    """
 
     above_input_tokens: int
     prices: Prices
     units: tuple[int, ...]
-    places: int
+    exponent: int
     missing: tuple[int, ...]
+    without_price: Callable[[TokenUsage], Iterable[int]]
 
 
 class Rates:
@@ -127,11 +131,11 @@ class Rates:
 
     def cost_usd(self, usage: TokenUsage) -> Decimal | None:
         """What *usage* costs, exactly; ``None`` if a bucket it has tokens in has no price (see :meth:`missing`)."""
-        tier = self._tier(usage)
-        for position in tier.missing:
-            if usage[position]:
-                return None
-        exact = EXACT.scaleb(Decimal(sum(map(mul, tier.units, usage))), -tier.places - _MILLION_EXPONENT)
+        tiers = self._tiers
+        tier = tiers[0] if len(tiers) == 1 else self._tier(usage)
+        if any(tier.without_price(usage)):
+            return None
+        exact = EXACT.scaleb(Decimal(sum(map(mul, tier.units, usage))), tier.exponent)
         return EXACT.add(exact, self.usd_per_request) if self.usd_per_request else exact
 
     def missing(self, usage: TokenUsage) -> list[str]:
@@ -180,14 +184,23 @@ def _filled(told: Mapping[str, Decimal]) -> Prices:
 
 def _compiled(above_input_tokens: int, prices: Prices) -> _Tier:
     known = [price for price in prices if price is not None]
+    missing = tuple(position for position, price in enumerate(prices) if price is None)
     places = max((0, *(-_exponent(price) for price in known)))
     return _Tier(
         above_input_tokens,
         prices,
         tuple(0 if price is None else int(EXACT.scaleb(price, places)) for price in prices),
-        places,
-        tuple(position for position, price in enumerate(prices) if price is None),
+        -places - _MILLION_EXPONENT,
+        missing,
+        _taking(missing),
     )
+
+
+def _taking(positions: tuple[int, ...]) -> Callable[[TokenUsage], Iterable[int]]:
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    # Of one place alone itemgetter would answer the number itself, and of none it cannot be made.
+    return itemgetter(slice(positions[0], positions[0] + 1) if positions else slice(0, 0))
 
 
 def _exponent(price: Decimal) -> int:

@@ -91,8 +91,11 @@ def _as_text(explanation: Explanation) -> str:
     if call is not None:
         lines.append(_INDENT + printable(", ".join(filter(None, (_model(call), _tokens(call), _who(call.customer))))))
     if explanation.of is not None:
-        cost = "" if explanation.price is None else f", costs {plain(explanation.price.usd)} USD"
+        price = explanation.price
+        about = "about " if price is not None and price.is_approximate else ""
+        cost = "" if price is None else f", costs {about}{plain(price.usd)} USD"
         lines.append(f"{_INDENT}event {explanation.of}{cost}")
+        lines += [_INDENT + printable(note) for note in (() if price is None else price.notes)]
     return "\n".join(lines)
 
 
@@ -150,6 +153,7 @@ def _as_json(explanation: Explanation) -> dict[str, Any]:
         if call is None or not isinstance(call.customer, Customer)
         else _customer_as_json(call.customer),
         "cost_usd": None if explanation.price is None else plain(explanation.price.usd),
+        "cost_is_approximate": explanation.price is not None and explanation.price.is_approximate,
         "external_id": explanation.of,
     }
 

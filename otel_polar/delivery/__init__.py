@@ -10,6 +10,9 @@
     recent.py     what was decided in the last minutes, of which another span may still come
     scopes_seen.py  whether two instrumentations tell of the calls to one provider
     decide.py     a call becomes an event with a frozen body, or is held for a reason
+    price_book.py  what says its price, and what makes that change: the rate card's file, a newer list
+    catalog_update.py  newer list prices, fetched and looked at
+    telemetry.py  our own metrics
     sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
     storage.py    where this process's calls lie: its file, and the memory that stands in for it

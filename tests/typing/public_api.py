@@ -13,8 +13,14 @@ from otel_polar import (
     ModelCall,
     OtelPolarError,
     PolarSpanProcessor,
+    Price,
+    PriceQuery,
+    PriceResolver,
+    RateCard,
+    Rates,
     Settings,
     TokenUsage,
+    Unpriced,
     bill_to,
 )
 from otel_polar.billing.usage import Unmetered
@@ -32,6 +38,24 @@ def name_by_operation(call: ModelCall) -> str:
 def without_ids(_call: ModelCall, metadata: Metadata) -> Metadata:
     return {key: value for key, value in metadata.items() if key != "trace_id"}
 
+
+def our_prices(query: PriceQuery) -> Price | Unpriced | None:
+    usd = Rates({"input": "1"}).cost_usd(query.usage)
+    return Price(usd, "ours") if usd is not None else Unpriced("no price for output")
+
+
+def twice(_call: ModelCall, price: Price) -> object:
+    return price.usd * 2
+
+
+as_resolver: PriceResolver = our_prices
+card_as_resolver: PriceResolver = RateCard({"gpt-4o": {"promptTokens": 1e-6}})
+
+PolarSpanProcessor(rate_card="prices.toml", price_resolvers=[our_prices, card_as_resolver], markup="1.2")
+PolarSpanProcessor(rate_card={"gpt-4o": {"promptTokens": 1e-6}}, price_resolvers=our_prices, markup=twice)
+PolarSpanProcessor(trusted_costs={"openrouter": "gen_ai.usage.cost"}, gateways=["llm.internal"], markup=1.5)
+PolarSpanProcessor(approximate_models="maybe")  # type: ignore[arg-type]  # held, or priced
+PolarSpanProcessor(price_resolvers=twice)  # type: ignore[arg-type]  # a resolver takes a query
 
 processor = PolarSpanProcessor(
     access_token="polar_oat_x",

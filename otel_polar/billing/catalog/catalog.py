@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from genai_prices import __version__
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final = f"genai-prices {__version__}"
 
+_NO_CONTEXT: Final[Mapping[str, str]] = MappingProxyType({})
 _FAST: Final = "fast"
 _BATCH: Final = "batch"
 
@@ -65,8 +67,8 @@ class Catalog:
 
     def __call__(self, query: PriceQuery) -> Price | Unpriced:
         """The list price of a call, valid when it started."""
-        if (unknown := unknown_tier(query)) is not None:
-            return unknown
+        if query.requested_service_tier is not None:
+            return unknown_tier(query)
         entry = self._find(query.provider, query.request_model, query.response_model, query.server_address)
         if isinstance(entry, Unpriced):
             return entry
@@ -75,12 +77,14 @@ class Catalog:
 
     def _price(self, query: PriceQuery, entry: Entry, rates: Rates) -> Price | Unpriced:
         usd = rates.cost_usd(query.usage)
+        if usd:
+            return Price(usd, self.source, entry.matched, entry.notes != (), entry.notes, rates)
         if usd is None:
             missing = ", ".join(rates.missing(query.usage))
             return Unpriced(f"{self.source} has no price for {missing} of {entry.matched}")
-        if not usd and query.usage.total_tokens and not is_free(entry.owner.id, entry.model.id):
+        if query.usage.total_tokens and not is_free(entry.owner.id, entry.model.id):
             return Unpriced(f"{self.source} prices at 0 {query.usage.total_tokens} tokens of {entry.matched}")
-        return Price(usd, self.source, entry.matched, bool(entry.notes), entry.notes, rates)
+        return Price(usd, self.source, entry.matched, rates=rates)
 
     def _rates_at(self, entry: Entry, at: datetime, service_tier: str | None) -> Rates | Unpriced:
         if entry.matched in self._doubted:
@@ -89,22 +93,22 @@ class Catalog:
                 " (catalog_accepted_moves, OTEL_POLAR_CATALOG_ACCEPTED_MOVES)",
             )
         model = entry.model
-        prices = standard = model.get_prices(at)
+        standard = model.get_prices(at)
         variants: tuple[int, ...] = ()
+        context: Mapping[str, str] = _NO_CONTEXT
         if service_tier is not None:
             context = _price_context(entry.provider.id, service_tier)
             variants = _matching_variants(model, at, context)
             # A model that is borrowed from another provider's list is not sold at that one's tiers.
             if not variants or entry.owner is not entry.provider:
                 return Unpriced(f"{self.source} has no price at service tier {service_tier!r} for {entry.matched}")
-            prices = model.get_prices(at, context)
         doubt = None
         if entry.may_be_doubtful:
             doubt = why_doubtful(entry.provider.id, entry.owner.id, model.id, entry.name, standard)
         key = (id(standard), *variants)
         rates = self._rates.get(key)
         if rates is None:
-            rates = self._rates[key] = _read_rates(entry, prices)
+            rates = self._rates[key] = _read_rates(entry, model.get_prices(at, context))
         if doubt is None and isinstance(rates, Rates):
             return rates
         why = rates if isinstance(rates, str) else f"is known to be no guide ({doubt}) for"

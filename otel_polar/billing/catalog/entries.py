@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     """Which entry a call is priced by: ``owner`` is in whose list it stands, ``name`` by which it was found.
 
     ``notes`` say why its price may be off. ``is_certain``: it is this model's, not only one's of a like name.
-    ``may_be_doubtful``: there is something known about one of its prices.
+    ``may_be_doubtful``: there is something known about one of its prices. ``matched`` is its name, ``provider/model``.
     """
 
     provider: Provider
@@ -42,11 +42,7 @@ class Entry(NamedTuple):
     notes: tuple[str, ...]
     is_certain: bool
     may_be_doubtful: bool
-
-    @property
-    def matched(self) -> str:
-        """The entry's name: ``provider/model``."""
-        return f"{self.owner.id}/{self.model.id}"
+    matched: str
 
 
 class Entries:
@@ -172,6 +168,7 @@ def _entry(
         notes=notes if why is None else (*notes, why),
         is_certain=is_certain,
         may_be_doubtful=may_be_doubtful(provider.id, owner.id, model.id, name),
+        matched=f"{owner.id}/{model.id}",
     )
 
 
