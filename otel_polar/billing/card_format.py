@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_polar.billing.card_source import PRICES
 from otel_polar.billing.money import EXACT, read_amount
 from otel_polar.billing.rates import Rates
+from otel_polar.billing.service_tier import STANDARD_TIERS
 from otel_polar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ _NOT_ON_SPANS: Final = {
     "discount": "write the price that holds after it",
 }
 _MILLION: Final = 1_000_000
+_NO_TOKEN_COSTS: Final[Mapping[str, object]] = MappingProxyType({"input": 0, "output": 0})
+_MOST: Final = Decimal(10_000)
+_LEAST: Final = Decimal("0.0001")
+"""A thousand times beyond the dearest and the cheapest model there is: a price per token, or in cents, is far out."""
 _MAX_TEXT_CHARACTERS: Final = 200
 _ANY: Final = "*"
 
@@ -74,7 +80,7 @@ def read_entries(card: Mapping[str, object], source: CardSource) -> CardContent:
         return CardContent(entries, "")
     if unknown := [key for key in card if key not in TOP_FIELDS]:
         raise ConfigError(f"rate card {source.name} has {unknown[0]!r}; its fields are {', '.join(TOP_FIELDS)}")
-    if card.get("currency", "usd") not in {"usd", "USD"}:
+    if str(card.get("currency", "usd")).lower() != "usd":
         raise ConfigError(f"rate card {source.name}: currency is {card['currency']!r}; Polar takes costs in usd only")
     prices = card.get(PRICES)
     if not isinstance(prices, (list, tuple)) or not prices:
@@ -104,7 +110,7 @@ def _entry(position: int, fields: object, source: CardSource) -> CardEntry:
         since,
         until,
         reader.text("customer"),
-        None if tier is None else tier.lower(),
+        None if tier is None or tier.lower() in STANDARD_TIERS else tier.lower(),
         None if address is None else address.lower(),
     )
 
@@ -144,7 +150,10 @@ class _Reader:
         if isinstance(value, datetime):
             if value.tzinfo is None:
                 self.fail(field, f"{value.isoformat()} must say its offset from UTC, such as {value.isoformat()}Z")
-            return value.astimezone(UTC)
+            try:
+                return value.astimezone(UTC)
+            except OverflowError:
+                self.fail(field, f"{value.isoformat()} is in no calendar in UTC; leave {field} out for ever")
         if isinstance(value, date):
             return datetime(value.year, value.month, value.day, tzinfo=UTC)
         if value is not None:
@@ -152,9 +161,11 @@ class _Reader:
         return None
 
     def rates(self) -> Rates:
-        prices = self._prices("usd_per_million_tokens", self.fields.get("usd_per_million_tokens", {}))
+        # A fee alone is the whole price.
+        told = self.fields.get("usd_per_million_tokens", _NO_TOKEN_COSTS)
+        prices = self._prices("usd_per_million_tokens", told)
         fee = self.fields.get("usd_per_request", 0)
-        if not prices and "usd_per_request" not in self.fields:
+        if "usd_per_request" not in self.fields and (not prices or told is _NO_TOKEN_COSTS):
             self.fail("", "it has no price: usd_per_million_tokens or usd_per_request is missing")
         self._check("usd_per_request", {}, fee)
         return self._rates("usd_per_million_tokens", prices, fee, self._tiers())
@@ -164,14 +175,16 @@ class _Reader:
         if not isinstance(told, (list, tuple)):
             self.fail("tiers", f"tiers are tables, [[{PRICES}.tiers]], not {type(told).__name__}")
         tiers: dict[int, Mapping[str, object]] = {}
-        for tier in told:
+        for place, tier in enumerate(told):
+            field = f"tiers[{place}]"
             if not isinstance(tier, Mapping) or set(tier) != set(TIER_FIELDS):
-                self.fail("tiers", f"each tier has exactly {' and '.join(TIER_FIELDS)}")
+                self.fail(field, f"each tier has exactly {' and '.join(TIER_FIELDS)}")
             above = tier["above_input_tokens"]
             if isinstance(above, bool) or not isinstance(above, int) or above <= 0 or above in tiers:
-                self.fail("above_input_tokens", f"{above!r} must be a whole number above 0, and another in each tier")
-            tiers[above] = self._prices("tiers", tier["usd_per_million_tokens"])
-            self._check("tiers", tiers[above], 0)
+                why = f"{above!r} must be a whole number above 0, and another in each tier"
+                self.fail(f"{field}.above_input_tokens", why)
+            tiers[above] = self._prices(field, tier["usd_per_million_tokens"])
+            self._check(field, tiers[above], 0)
         return tiers
 
     def _prices(self, field: str, value: object) -> Mapping[str, object]:
@@ -184,11 +197,23 @@ class _Reader:
 
     def _rates(self, field: str, prices: Mapping[str, object], fee: object, tiers: Mapping[int, Any]) -> Rates:
         try:
-            return Rates(prices, usd_per_request=fee, above_input_tokens=tiers)
+            rates = Rates(prices, usd_per_request=fee, above_input_tokens=tiers)
+            _check_unit(prices)
         except ValueError as error:
             bucket = next((key for key in prices if str(error).startswith((f"{key}:", repr(key)))), "")
             path = f"{field}.{bucket}" if bucket else field
             raise self.source.error(self.position, path, str(error).removeprefix(f"{bucket}: ")) from error
+        return rates
+
+
+def _check_unit(usd_per_million_tokens: Mapping[str, object]) -> None:
+    for bucket, told in usd_per_million_tokens.items():
+        price = read_amount(told)
+        if price > _MOST or 0 < price < _LEAST:
+            raise ValueError(
+                f"{bucket}: {price} US dollars per million tokens is beyond what any model costs"
+                f" ({_LEAST} to {_MOST}): is it in another unit?",
+            )
 
 
 def _per_token(position: int, model: object, prices: object, source: CardSource) -> CardEntry:
@@ -210,9 +235,10 @@ def _per_token(position: int, model: object, prices: object, source: CardSource)
             for field, bucket in PER_TOKEN_FIELDS.items()
             if field in told
         }
-        rates = Rates(per_million, usd_per_request=told.get(_PER_REQUEST, 0))
+        _check_unit(per_million)
+        rates = Rates(per_million or _NO_TOKEN_COSTS, usd_per_request=told.get(_PER_REQUEST, 0))
     except ValueError as error:
         raise ConfigError(f"rate card {source.name}, {model!r}: {error}") from error
-    if not told:
-        raise ConfigError(f"rate card {source.name}, {model!r}: it has no price")
+    if not told or not str(model).strip():
+        raise ConfigError(f"rate card {source.name}, {model!r}: it has no price, or no name")
     return CardEntry(position, _ANY, str(model), rates, service_tier=None)

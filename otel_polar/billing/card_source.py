@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from otel_polar.errors import ConfigError
@@ -34,10 +34,10 @@ class CardSource:
         text = self.text or ""
         try:
             if not self.name.lower().endswith(".json"):
-                return tomllib.loads(text, parse_float=Decimal)
+                return tomllib.loads(text, parse_float=_exact)
             parsed: object = json.loads(
                 text,
-                parse_float=Decimal,
+                parse_float=_exact,
                 parse_constant=_refuse_constant,
                 object_pairs_hook=_without_duplicates,
             )
@@ -67,11 +67,20 @@ def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> dict[str, object
     return fields
 
 
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text} is no amount") from error
+
+
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no amount")
 
 
 _TOML_ENTRY: Final = re.compile(rf"^[ \t]*\[\[[ \t]*{PRICES}[ \t]*\]\]", re.MULTILINE)
+_TOML_TIER: Final = re.compile(rf"^[ \t]*\[\[[ \t]*{PRICES}\.tiers[ \t]*\]\]", re.MULTILINE)
+_TIER: Final = re.compile(r"tiers\[(\d+)\]")
 _JSON_ENTRIES: Final = re.compile(rf'"{PRICES}"\s*:\s*\[')
 
 
@@ -81,9 +90,15 @@ def _line(text: str, position: int, field: str) -> int | None:
     if position >= len(spans):
         return None
     begin, end = spans[position]
+    tier = _TIER.match(field)
+    if tier is not None:
+        headers = [found.start() for found in _TOML_TIER.finditer(text, begin, end)]
+        begin = headers[int(tier[1])] if int(tier[1]) < len(headers) else begin
     name = field.rpartition(".")[2]
-    found = re.compile(rf"\b{re.escape(name)}\b[\"']?\s*[=:]").search(text, begin, end) if name else None
-    return text.count("\n", 0, begin if found is None else found.start()) + 1
+    # At the beginning of a line or behind a comma or a brace: not in a comment.
+    pattern = rf"(?:^|[{{,])[ \t]*[\"']?({re.escape(name)})[\"']?[ \t]*[=:.]"
+    found = re.compile(pattern, re.MULTILINE).search(text, begin, end) if name else None
+    return text.count("\n", 0, begin if found is None else found.start(1)) + 1
 
 
 def _entry_spans(text: str) -> Iterator[tuple[int, int]]:

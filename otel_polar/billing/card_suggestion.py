@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _ALWAYS: Final = ("input", "output")
 
 
-def suggested_entry(call: ModelCall | PriceQuery) -> str:
-    """An entry in TOML for the model of a call, with every bucket that it used; only the prices are left to fill in."""
+def suggested_entry(call: ModelCall | PriceQuery, host: str | None = None) -> str:
+    """An entry in TOML for the model of a call, with every bucket that it used; only the prices are left to fill in.
+
+    With a *host* it holds for calls to that one only.
+    """
     usage = call.usage if isinstance(call.usage, TokenUsage) else ()
     used = [bucket for bucket, tokens in zip(BUCKETS, usage, strict=False) if tokens]
     buckets = dict.fromkeys((*_ALWAYS, *used))
@@ -29,6 +32,7 @@ def suggested_entry(call: ModelCall | PriceQuery) -> str:
             f"provider = {_quoted(call.provider or '*')}",
             f"model = {_quoted(call.model or '*')}",
             *((f"service_tier = {_quoted(tier if call.service_tier else '*')}",) if special and tier else ()),
+            *(() if host is None else (f"server_address = {_quoted(host)}",)),
             f"usd_per_million_tokens = {{ {prices} }}",
         ),
     )

@@ -25,6 +25,8 @@ _NANOS_EXPONENT: Final = 9
 _CENTS_EXPONENT: Final = 2
 _CENTS_QUANTUM: Final = Decimal("1e-12")
 _CENTS_LIMIT: Final = Decimal(100_000)
+_LIMIT: Final = Decimal(1_000)
+_TOO_LITTLE: Final = Decimal("5E-15")
 _ONE: Final = Decimal(1)
 # Between these nothing has to be rounded to know: nearly every cost is.
 _SURELY_WRITABLE: Final = Decimal("1e-12")
@@ -66,10 +68,12 @@ def why_not_a_cost(usd: Decimal) -> str | None:
         return f"{usd} USD, which is not an amount"
     if not usd or _SURELY_WRITABLE <= usd <= _SURELY_TAKEN:
         return None
-    rounded = _cents(usd)
-    if not rounded:
-        return f"{usd} USD, which is less than can be written"
-    return f"{usd} USD; Polar takes less than 1000 USD on one event" if rounded >= _CENTS_LIMIT else None
+    # Compared before it is rounded, which would fail for a number of many digits.
+    if usd <= _TOO_LITTLE:
+        return f"{usd:.6g} USD, which is less than can be written"
+    if usd >= _LIMIT or _cents(usd) >= _CENTS_LIMIT:
+        return f"{usd:.6g} USD; Polar takes less than 1000 USD on one event"
+    return None
 
 
 def cents(usd: Decimal) -> str:

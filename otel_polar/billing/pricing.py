@@ -81,10 +81,12 @@ class Unpriced:
     """No price is known. ``reason`` says for what; it is never written as a cost of 0.
 
     ``may_recover`` is true where the reason may be over in a moment, such as a price service that does not answer.
+    ``host`` is set where a price would hold for calls to that host only.
     """
 
     reason: str
     may_recover: bool = False
+    host: str | None = None
 
 
 class PriceResolver(Protocol):
@@ -145,7 +147,7 @@ def resolve(query: PriceQuery, resolvers: Iterable[PriceResolver]) -> Price | Un
             return Unpriced(f"price resolver {_name(resolver)} raised {type(error).__name__}", may_recover=True)
         if answer is not None:
             return _checked(answer, resolver)
-    return Unpriced(f"no price of {query.provider or 'an unnamed provider'}'s {query.model!r} is known")
+    return Unpriced(f"no price of {query.model!r} of {query.provider!r} is known")
 
 
 def price_call(call: ModelCall, resolvers: Iterable[PriceResolver]) -> Price | Unpriced:

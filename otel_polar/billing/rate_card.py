@@ -19,9 +19,9 @@
     above_input_tokens = 200_000
     usd_per_million_tokens = { input = "0.30", output = "1.20" }
 
-A customer's own entry comes before one for all, an exact name before a pattern, of one name that for a host before
-one for all, and patterns in the order they stand in. A card that is wrong anywhere is refused as a whole: half a card
-would bill the other half at list prices.
+A customer's own entry comes before one for all, the model that answered before the one that was asked for, an exact
+name before a pattern, of one name that for a host before one for all, and patterns in the order they stand in. A card
+that is wrong anywhere is refused as a whole: half a card would bill the other half at list prices.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_polar.billing.card_format import read_entries
 from otel_polar.billing.card_source import CardSource
-from otel_polar.billing.catalog.names import candidates, provider_id
+from otel_polar.billing.catalog.hosts import host_of
+from otel_polar.billing.catalog.names import candidates, provider_id, without_date
 from otel_polar.billing.pricing import Price, Unpriced, unknown_tier
 from otel_polar.billing.provider import canonical_provider
 from otel_polar.errors import ConfigError
@@ -51,6 +52,7 @@ ANY: Final = "*"
 _ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 _FINGERPRINT_DIGITS: Final = 8
+_ALL_HOSTS: Final = 2
 
 
 class _Names(NamedTuple):
@@ -74,15 +76,20 @@ class _Entry:
         entry = self.entry
         if not (entry.since or _ALWAYS) <= query.at < (entry.until or _FOR_EVER):
             return False
-        return entry.server_address is None or _fits((query.server_address or "").lower(), entry.server_address)
+        if entry.server_address is None:
+            return True
+        host = None if query.server_address is None else host_of(query.server_address)
+        return host is not None and _fits(host, entry.server_address)
 
     def is_for_tier(self, query: PriceQuery) -> bool:
         tier = self.entry.service_tier
         return tier == ANY or (query.requested_service_tier is None and tier == query.service_tier)
 
-    def generality(self) -> tuple[bool, bool]:
-        """Of two entries of one name the lower one is the more special: for a host, then for a tier."""
-        return self.entry.server_address is None, self.entry.service_tier == ANY
+    def generality(self) -> tuple[int, bool]:
+        """Of two entries of one name the lower one is the more special: for a host, for some hosts, then for a tier."""
+        address = self.entry.server_address
+        of_host = _ALL_HOSTS if address is None else int(_is_pattern(address))
+        return of_host, self.entry.service_tier == ANY
 
     def overlaps(self, other: _Entry) -> bool:
         """Whether both could be meant by one call, and nothing says which."""
@@ -120,7 +127,7 @@ class RateCard:
         """
         content = read_entries(card, source or CardSource(name))
         self._exact: dict[_Names, list[_Entry]] = {}
-        self._patterns: list[_Entry] = []
+        self._patterns: dict[_Names, list[_Entry]] = {}
         for entry in content.entries:
             self._add(entry, source or CardSource(name))
         self.customers = frozenset(entry.customer for entry in content.entries if entry.customer is not None)
@@ -158,7 +165,8 @@ class RateCard:
         if usd is None:
             missing = ", ".join(rates.missing(query.usage))
             return Unpriced(f"{self.source} has no price for {missing} of {_label(found)}")
-        return Price(usd, self.source, _label(found), rates=rates)
+        whose = "" if found.entry.customer is None else f" for {found.entry.customer}"
+        return Price(usd, self.source, f"{_label(found)}{whose}", rates=rates)
 
     def _matching(self, query: PriceQuery) -> Iterator[_Entry]:
         customers = self.customers & {query.customer_id, query.external_customer_id} if self.customers else ()
@@ -168,28 +176,43 @@ class RateCard:
                     yield found
 
     def _named(self, query: PriceQuery) -> Iterator[_Entry]:
-        canonical = None if query.provider is None else canonical_provider(query.provider)
-        provider = canonical or ""
-        names = list(candidates(provider_id(provider) or "", query.request_model, query.response_model))
-        for name in names:
-            yield from self._exact.get(_Names(provider, name), ())
-        for pattern in self._patterns:
-            if _fits(provider, pattern.names.provider) and any(_fits(name, pattern.names.model) for name in names):
-                yield pattern
+        provider = (None if query.provider is None else canonical_provider(query.provider)) or ""
+        listed = provider_id(provider) or ""
+        for models in _model_names(listed, query):
+            for model in models:
+                yield from self._exact.get(_Names(provider, model), ())
+            for names, entries in self._patterns.items():
+                is_providers = _fits(provider, names.provider) or _fits(listed, names.provider)
+                if is_providers and any(_fits(model, names.model) for model in models):
+                    yield from entries
 
     def _add(self, entry: CardEntry, source: CardSource) -> None:
         provider = entry.provider.lower()
         if not _is_pattern(provider):
-            provider = canonical_provider(provider) or provider
+            canonical = canonical_provider(provider)
+            if canonical is None:
+                raise source.error(entry.position, "provider", f"{provider!r} is a framework, which is paid nothing")
+            provider = canonical
         added = _Entry(_Names(provider, entry.model.strip().lower()), entry)
-        others = self._exact.setdefault(added.names, []) if added.is_exact else self._patterns
+        others = (self._exact if added.is_exact else self._patterns).setdefault(added.names, [])
         for other in others:
-            if other.names == added.names and added.overlaps(other):
+            if added.overlaps(other):
                 before = source.place(other.entry.position)
                 raise source.error(entry.position, "", f"it holds for the same calls as {before}: give them dates")
         others.append(added)
-        if added.is_exact:
-            others.sort(key=_Entry.generality)
+        others.sort(key=_Entry.generality)
+
+
+def _model_names(provider: str, query: PriceQuery) -> list[list[str]]:
+    """By which names a call's model is looked for: what answered first, for an alias may stand for anything.
+
+    A dated snapshot of what was asked for is that model, and both names are of one rank.
+    """
+    names = list(candidates(provider, query.request_model, query.response_model)) or [""]
+    asked = (query.request_model or "").strip().lower()
+    if asked in names and without_date(names[0]) == asked:
+        return [names]
+    return [[name] for name in names]
 
 
 def as_rate_card(card: object, *, name: str = "rate card") -> RateCard:
@@ -206,8 +229,8 @@ def as_rate_card(card: object, *, name: str = "rate card") -> RateCard:
 
 
 def _label(found: _Entry) -> str:
-    customer = "" if found.entry.customer is None else f" for {found.entry.customer}"
-    return f"{found.names.provider}/{found.names.model}{customer}"
+    # Without the customer: it is shown in logs.
+    return f"{found.names.provider}/{found.names.model}"
 
 
 def _is_pattern(text: str) -> bool:

@@ -54,7 +54,7 @@ def price(
 
     Ends with 1 if no price is known, and shows what to add to a rate card then. Nothing is sent or fetched.
 
-    Example: `otel-polar price openai gpt-4o-mini --input 812 --cached 512 --output 142`
+    Example: `otel-polar price --input 812 --cached 512 --output 142 openai gpt-4o-mini`
     """
     try:
         media = Media(
@@ -106,7 +106,7 @@ def _as_text(query: PriceQuery, answer: Price | Unpriced, markup: Decimal | None
     head = f"{query.provider or 'no provider'} {query.model}, {query.at:%Y-%m-%d %H:%M:%S} UTC{tier}"
     if not isinstance(answer, Price):
         why = f"unpriced: {printable(answer.reason)}"
-        return "\n".join((printable(head), why, "", "# on your rate card:", suggested_entry(query)))
+        return "\n".join((printable(head), why, "", "# on your rate card:", suggested_entry(query, answer.host)))
     lines = [printable(head), _COLUMNS.format("", "tokens", "USD per million", "USD")]
     lines += [_line(line) for line in _lines(query, answer)] or _prices(answer)
     lines.append(_COLUMNS.format("cost", "", "", plain(answer.usd)))
@@ -143,7 +143,12 @@ def _tier_of_context(query: PriceQuery, answer: Price) -> str:
 def _as_json(query: PriceQuery, answer: Price | Unpriced, markup: Decimal | None) -> dict[str, Any]:
     asked = {"provider": query.provider, "model": query.model, "at": query.at.isoformat(), "tier": query.service_tier}
     if not isinstance(answer, Price):
-        return {**asked, "cost_usd": None, "unpriced": answer.reason, "rate_card_entry": suggested_entry(query)}
+        return {
+            **asked,
+            "cost_usd": None,
+            "unpriced": answer.reason,
+            "rate_card_entry": suggested_entry(query, answer.host),
+        }
     return {
         **asked,
         "cost_usd": plain(answer.usd),

@@ -7,6 +7,7 @@ whatever a user's function or a damaged row does, it holds back that one call an
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -80,8 +81,9 @@ def _priced(
     answer = price(call)
     if isinstance(answer, Unpriced):
         # Once for each model, whatever becomes of its calls.
-        lines = suggested_entry(call)
-        notices.warn(f"unpriced:{answer.reason}", _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
+        lines = suggested_entry(call, answer.host)
+        key = f"unpriced:{call.provider}:{call.model}:{_without_numbers(answer.reason)}"
+        notices.warn(key, _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
         if settings.on_unpriced == "hold":
             return Decided(recorded, key, State.UNPRICED, reason=answer.reason)
     elif answer.is_approximate:
@@ -106,10 +108,16 @@ def _words(error: BaseException | None) -> str:
 
 
 def _held(recorded: Recorded, key: str, state: State, reason: str, notices: Notices) -> Decided:
-    notices.warn(f"{state}:{reason}", _HELD_NOTICE[state], reason)
+    notices.warn(f"{state}:{_without_numbers(reason)}", _HELD_NOTICE[state], reason)
     return Decided(recorded, key, state, reason=reason)
 
 
+def _without_numbers(reason: str) -> str:
+    # A reason with counts in it is not another one for each of them: what is said is remembered, in bounds.
+    return _NUMBER.sub("#", reason)
+
+
+_NUMBER: Final = re.compile(r"\d+")
 _MAX_REASON_CHARACTERS: Final = 300
 
 _UNPRICED_NOTICE: Final = {

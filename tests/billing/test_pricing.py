@@ -47,7 +47,7 @@ def test_resolvers_are_asked_in_order_until_one_answers(answers: list[Any], expe
 
 def test_without_any_answer_a_call_is_unpriced() -> None:
     """It is never free."""
-    assert resolve(QUERY, [answering(None)]) == Unpriced("no price of openai's 'gpt-4o-2024-08-06' is known")
+    assert resolve(QUERY, [answering(None)]) == Unpriced("no price of 'gpt-4o-2024-08-06' of 'openai' is known")
     assert isinstance(resolve(QUERY, []), Unpriced)
 
 

@@ -67,6 +67,8 @@ UNSAID: Final = (
         (query(None, "anything"), "1", "even of nobody"),
         (query("openai", None, request_model="gpt-4o"), "4", "by what was asked for, where nothing answered"),
         (query("openai", "gpt-4o-2024-08-06", request_model="gpt-4o"), "4", "an exact name before a pattern"),
+        (query("openai", "gpt-5-2025-08-07", request_model="gpt-4o"), "2", "what answered, before a name for anything"),
+        (query("openai", "o3-2025-04-16", request_model="gpt-4o"), "1", "even by the last resort"),
         (query("OpenAI", " GPT-4o "), "4", "in any case"),
         (query("openai", "gpt-4o", external_customer_id="user_42"), "6", "the customer's own, exact"),
         (query("openai", "o3", external_customer_id="user_42"), "5", "the customer's own pattern before all others"),
@@ -103,6 +105,51 @@ def test_a_card_that_knows_nothing_leaves_the_call_to_the_next() -> None:
     """The catalogue knows the rest."""
     assert card_of(entry("openai", "gpt-4o", "1"))(query("openai", "gpt-4o-mini")) is None
     assert card_of(entry("anthropic", "gpt-4o", "1"))(query("openai", "gpt-4o")) is None
+
+
+@pytest.mark.parametrize(
+    ("general", "special", "asked"),
+    [
+        ({"service_tier": "*"}, {"service_tier": "flex"}, {"service_tier": "flex"}),
+        ({}, {"server_address": "llm.internal"}, {"server_address": "llm.internal:8000"}),
+        ({"server_address": "*.internal"}, {"server_address": "llm.internal"}, {"server_address": "LLM.internal"}),
+    ],
+)
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o*"])
+def test_of_one_name_the_more_special_entry_counts_wherever_it_stands(
+    model: str, general: dict[str, str], special: dict[str, str], asked: dict[str, str]
+) -> None:
+    """Else it could never be reached."""
+    card = card_of(entry("openai", model, "1", **general), entry("openai", model, "2", **special))
+
+    assert usd(card, query("openai", "gpt-4o", **asked)) == "2"
+
+
+def test_a_pattern_for_a_provider_fits_either_of_its_names() -> None:
+    """google/gemini is on the event as gcp.gemini."""
+    card = card_of(entry("google*", "*", "1"), entry("gcp.*", "*", "2"))
+
+    assert usd(card, query("gcp.vertex_ai", "gemini")) == "1"
+
+
+def test_a_call_that_names_no_model_is_met_by_an_entry_for_any() -> None:
+    """The lines that the log suggests for it must be of use."""
+    assert usd(card_of(entry("openai", "*", "1")), query("openai", None)) == "1"
+    assert card_of(entry("openai", "gpt*", "1"))(query("openai", None)) is None
+
+
+def test_a_fee_alone_is_the_whole_price() -> None:
+    """Some models are sold by the call."""
+    card = RateCard({"prices": [{"provider": "acme", "model": "m", "usd_per_request": "0.01"}]})
+    mapped = RateCard({"m": {"request": 0.01}})
+
+    assert usd(card, query("acme", "m")) == usd(mapped, query("acme", "m")) == "0.01"
+
+
+@pytest.mark.parametrize("tier", ["standard", "default", "AUTO"])
+def test_the_ordinary_tier_may_be_named(tier: str) -> None:
+    """It is what a call without a special one has."""
+    assert usd(card_of(entry("acme", "m", "1", service_tier=tier)), query("acme", "m")) == "1"
 
 
 @pytest.mark.parametrize("provider", ["aws.bedrock", "bedrock", "aws", "AWS_Bedrock"])

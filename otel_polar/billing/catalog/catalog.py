@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from genai_prices import __version__
 from genai_prices.data import providers as bundled_providers
 
-from otel_polar.billing.catalog.doubts import is_free, why_doubtful
+from otel_polar.billing.catalog.doubts import is_free, why_doubtful, why_media_unknown
 from otel_polar.billing.catalog.entries import Entries
 from otel_polar.billing.catalog.options import DEFAULT_OPTIONS, CatalogOptions
 from otel_polar.billing.catalog.tables import rates_of
@@ -77,13 +77,15 @@ class Catalog:
 
     def _price(self, query: PriceQuery, entry: Entry, rates: Rates) -> Price | Unpriced:
         usd = rates.cost_usd(query.usage)
+        if usd and entry.is_of_media and (why := why_media_unknown(query.usage)) is not None:
+            return Unpriced(f"{self.source} prices audio and images of {entry.matched} otherwise than text: {why}")
         if usd:
             return Price(usd, self.source, entry.matched, entry.notes != (), entry.notes, rates)
         if usd is None:
             missing = ", ".join(rates.missing(query.usage))
             return Unpriced(f"{self.source} has no price for {missing} of {entry.matched}")
         if query.usage.total_tokens and not is_free(entry.owner.id, entry.model.id):
-            return Unpriced(f"{self.source} prices at 0 {query.usage.total_tokens} tokens of {entry.matched}")
+            return Unpriced(f"{self.source} has a price of 0 for what was used of {entry.matched}")
         return Price(usd, self.source, entry.matched, rates=rates)
 
     def _rates_at(self, entry: Entry, at: datetime, service_tier: str | None) -> Rates | Unpriced:
@@ -104,7 +106,8 @@ class Catalog:
                 return Unpriced(f"{self.source} has no price at service tier {service_tier!r} for {entry.matched}")
         doubt = None
         if entry.may_be_doubtful:
-            doubt = why_doubtful(entry.provider.id, entry.owner.id, model.id, entry.name, standard)
+            names = (entry.provider.id, entry.owner.id, model.id, entry.name)
+            doubt = why_doubtful(*names, prices=standard, at=at)
         key = (id(standard), *variants)
         rates = self._rates.get(key)
         if rates is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_polar.billing.catalog.doubts import is_free, may_be_doubtful, why_approximate, why_other_region
+from otel_polar.billing.catalog.doubts import is_free, is_of_media, may_be_doubtful, why_approximate, why_other_region
 from otel_polar.billing.catalog.hosts import Hosts
 from otel_polar.billing.catalog.matching import is_certain
 from otel_polar.billing.catalog.names import (
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from otel_polar.billing.catalog.options import CatalogOptions
 
 MAX_CACHED_NAMES: Final = 1024
+_ARN: Final = "arn:"
 
 
 class Entry(NamedTuple):
     """Which entry a call is priced by: ``owner`` is in whose list it stands, ``name`` by which it was found.
 
     ``notes`` say why its price may be off. ``is_certain``: it is this model's, not only one's of a like name.
-    ``may_be_doubtful``: there is something known about one of its prices. ``matched`` is its name, ``provider/model``.
+    ``may_be_doubtful``: there is something known about one of its prices. ``is_of_media``: it is made for audio or
+    images. ``matched`` is its name, ``provider/model``.
     """
 
     provider: Provider
@@ -42,6 +44,7 @@ class Entry(NamedTuple):
     notes: tuple[str, ...]
     is_certain: bool
     may_be_doubtful: bool
+    is_of_media: bool
     matched: str
 
 
@@ -73,7 +76,8 @@ class Entries:
             if place.why_other is not None:
                 return Unpriced(f"{self._source} has no price for calls to {place.host}: {place.why_other}")
             if place.is_self_hosted:
-                return Unpriced(f"the call went to {place.host}, which is self-hosted: only a rate card has its price")
+                why = f"the call went to {place.host}, which is self-hosted: only a rate card has its price"
+                return Unpriced(why, host=place.host)
             called = place.provider or called
             notes = place.notes
         provider = self._by_id.get(called or "")
@@ -91,6 +95,12 @@ class Entries:
         request_model, response_model = models
         first, second = models if provider.id in REQUEST_MODEL_FIRST else (response_model, request_model)
         found = self._named(provider, first, notes)
+        is_own = provider.id in REQUEST_MODEL_FIRST and (first or "").startswith(_ARN)
+        if found is None and is_own:
+            return Unpriced(
+                f"{self._source} has no price for {first!r}: what is provisioned, imported or behind a profile of one's"
+                " own has another than the model that answers",
+            )
         if not _is_sure(found) and (not first or provider.id in REQUEST_MODEL_FIRST):
             found = self._named(provider, second, notes) or found
         elif not _is_sure(found) and first and second and without_date(first.strip().lower()) == second.strip().lower():
@@ -168,6 +178,7 @@ def _entry(
         notes=notes if why is None else (*notes, why),
         is_certain=is_certain,
         may_be_doubtful=may_be_doubtful(provider.id, owner.id, model.id, name),
+        is_of_media=is_of_media(model.id),
         matched=f"{owner.id}/{model.id}",
     )
 

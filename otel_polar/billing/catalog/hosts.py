@@ -8,8 +8,10 @@ on, which makes the price approximate: what answers under another name than the 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 MAX_HOSTS: Final = 1024
 
 _HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(\[[^\]]*\]|[^/:]*)(?::\d*)?(?:/.*)?")
+_READABLE: Final = re.compile(r"[a-z0-9._:-]{1,253}")
 _MORE_PATTERNS: Final = {
     # Hosts that the patterns of genai-prices 0.2.3 leave out.
     "aws": r"https://(?:[^/]+\.)?bedrock(?:-runtime|-mantle)?(?:-fips)?\.[^/]*\.?amazonaws\.com/",
@@ -35,6 +38,19 @@ _UPLIFTS: Final = (
     (re.compile(r"^(?!global)[a-z]+\.api\.openai\.com$"), "OpenAI's regional endpoints may cost 10 % more"),
     (re.compile(r"^(?!aiplatform)[^.]+-aiplatform\.googleapis\.com$"), "regional endpoints may cost 10 % more"),
 )
+
+
+def host_of(server_address: str) -> str:
+    """The host in *server_address* (a host with or without a port, an IPv6 address, or a URL), in lower case.
+
+    What cannot be one, such as the path of a socket, is ``unreadable``: it may hold anything, and is shown in logs.
+    """
+    address = server_address.strip().lower()
+    with suppress(ValueError):
+        return str(ip_address(address.strip("[]")))
+    found = _HOST.fullmatch(address)
+    host = "" if found is None else found[1].strip("[]").rstrip(".")
+    return host if _READABLE.fullmatch(host) else "unreadable"
 
 
 class Place(NamedTuple):
@@ -67,10 +83,9 @@ class Hosts:
         self.place = lru_cache(maxsize=MAX_HOSTS)(self._place)
 
     def _place(self, server_address: str) -> Place | None:
-        """Where *server_address* (a host, or a URL) is; ``None`` if it is a gateway, which says nothing."""
-        found = _HOST.fullmatch(server_address.strip().lower())
-        host = "" if found is None else found[1].strip("[]").rstrip(".")
-        if not host or any(fnmatchcase(host, gateway) for gateway in self._gateways):
+        """Where *server_address* is; ``None`` if it is a gateway, which says nothing."""
+        host = host_of(server_address)
+        if any(fnmatchcase(host, gateway) for gateway in self._gateways):
             return None
         provider = next((name for name, pattern in self._patterns if _is_at(pattern, host)), None)
         return Place(

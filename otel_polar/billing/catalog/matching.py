@@ -59,4 +59,10 @@ def _may_precede(before: str) -> bool:
 
 def _may_follow(fragment: str, behind: str) -> bool:
     # Behind a fine-tuned model's base stand the names its owner gave it.
-    return any(mark in fragment for mark in _FINE_TUNED) or _BEHIND.fullmatch(behind) is not None
+    if any(mark in fragment for mark in _FINE_TUNED):
+        return True
+    if behind[:1].isdigit():
+        # The fragment ends within a number: gemini-2.0-flash-0 in gemini-2.0-flash-001.
+        whole = fragment.rstrip("0123456789")
+        behind = fragment[len(whole) :] + behind
+    return _BEHIND.fullmatch(behind) is not None

@@ -36,6 +36,7 @@ Elsewhere the answer's comes first: Azure's request names a deployment, and an a
 _MODELS_PATH: Final = re.compile(r"(?:^|.*/)models/(?=.)")
 _DATE: Final = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+_AZURE_GPT_35: Final = "gpt-35-"
 _FINE_TUNED: Final = re.compile(r"(ft:[^:]+):.*")
 
 
@@ -79,6 +80,8 @@ def spellings(name: str, provider: str) -> Iterator[str]:
     if not name:
         return
     yield name
+    if provider == "azure" and name.startswith(_AZURE_GPT_35):
+        yield name.replace(_AZURE_GPT_35, "gpt-3.5-", 1)
     # models/gemini-2.5-pro, publishers/google/models/…, projects/…/locations/…/publishers/…/models/…
     bare = _MODELS_PATH.sub("", name)
     if bare != name:

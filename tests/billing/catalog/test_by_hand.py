@@ -516,8 +516,8 @@ UNKNOWN: Final[list[tuple[ModelCall, str, str]]] = [
         "nothing to multiply by",
     ),
     # Prices of the list that are known to be wrong, or not all of the cost
-    (call_of("perplexity_ai", "sonar", tokens(1_000, 100)), "fee for its searches", "the greater part of the cost"),
-    (call_of("perplexity", "sonar-deep-research", tokens(10, 1)), "fee for its searches", "so are its searches"),
+    (call_of("perplexity_ai", "sonar", tokens(1_000, 100)), "a fee for searches", "the greater part of the cost"),
+    (call_of("perplexity", "sonar-deep-research", tokens(10, 1)), "a fee for searches", "so are its searches"),
     (call_of("deepseek", "deepseek-chat", tokens(10, 1)), "a schedule of February 2025", "a price of long ago"),
     (call_of("mistral_ai", "mistral-large-latest", tokens(10, 1)), "now stands for another", "an alias has moved"),
     (
@@ -526,6 +526,32 @@ UNKNOWN: Final[list[tuple[ModelCall, str, str]]] = [
         "a price of long ago",
     ),
     (call_of("azure.ai.inference", "DeepSeek-R1", tokens(10, 1)), "prices of its own", "not DeepSeek's own price"),
+    # Models of which the totals alone say too little, and what is more than tokens
+    (call_of("gcp.gemini", "gemini-2.5-flash-image", tokens(10, 1_290)), "were audio or images", "an image, or text?"),
+    (call_of("openai", "gpt-4o-transcribe", tokens(1_000, 10)), "were audio or images", "audio, most likely"),
+    (call_of("openai", "gpt-5-search-api", tokens(10, 1)), "a fee for searches", "each call has one"),
+    (call_of("openrouter", "perplexity/sonar", tokens(10, 1)), "a fee for searches", "resold"),
+    (call_of("openai", "gpt-oss-120b", tokens(10, 1)), "OpenAI does not sell it", "the openai client at somebody's"),
+    (
+        call_of("deepseek", "deepseek-v4-flash", tokens(10, 1), at="2026-11-21T02:00:00Z"),
+        "peak prices hold on working days",
+        "a Saturday",
+    ),
+    (
+        call_of("deepseek", "deepseek-v4-pro", tokens(10, 1), at="2026-08-14T02:00:00Z"),
+        "peak prices hold on working days, and since 2026-08-17",
+        "before there were any",
+    ),
+    (
+        call_of(
+            "aws.bedrock",
+            "claude-sonnet-4-5-20250929",
+            tokens(10, 1),
+            request_model="arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
+        ),
+        "what is provisioned, imported or behind a profile",
+        "paid by the hour",
+    ),
     # Names that are like others
     (
         call_of("gcp.gemini", "gemini-1.5-flash-8b", tokens(10, 1)),

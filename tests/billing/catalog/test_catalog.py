@@ -163,7 +163,7 @@ def test_a_price_for_cached_input_alone_is_none() -> None:
     [
         (ModelPrice(), "lists without a price"),
         (ModelPrice(input_mtok=None), "lists without a price"),
-        (ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0)), "prices at 0 11 tokens"),
+        (ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0)), "has a price of 0 for what was used of"),
         (ModelPrice(input_mtok=Decimal(-1), output_mtok=Decimal(1)), "a price that is no amount"),
         (ModelPrice(input_mtok=Decimal("NaN"), output_mtok=Decimal(1)), "a price that is no amount"),
         (ModelPrice(input_mtok=1.5, output_mtok=Decimal(1)), "a price that is no amount"),  # type: ignore[arg-type]  # on purpose

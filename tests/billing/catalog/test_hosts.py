@@ -5,7 +5,7 @@ from genai_prices.data import providers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_polar.billing.catalog.hosts import MAX_HOSTS, Hosts
+from otel_polar.billing.catalog.hosts import MAX_HOSTS, Hosts, host_of
 
 HOSTS = Hosts(providers, gateways=("gateway.acme.com", "*.passing.on"), self_hosted=("10.*", "own.acme.com"))
 
@@ -46,10 +46,34 @@ def test_a_host_tells_which_provider_was_called(address: str, provider: str | No
     assert place.provider == provider
 
 
-@pytest.mark.parametrize("address", ["gateway.acme.com", "GATEWAY.acme.com:8080", "eu.passing.on", "", "  "])
+@pytest.mark.parametrize("address", ["gateway.acme.com", "GATEWAY.acme.com:8080", "eu.passing.on"])
 def test_a_gateway_says_nothing(address: str) -> None:
     """It passes the call on to the provider that the span names."""
     assert HOSTS.place(address) is None
+
+
+@pytest.mark.parametrize("address", ["", " ", "/var/run/llm.sock", "a\nCRITICAL it burns", "unix:///x", "h" * 300])
+def test_what_cannot_be_a_host_is_no_gateway_and_not_shown(address: str) -> None:
+    """It makes the price approximate, and what it says may be anything."""
+    place = HOSTS.place(address)
+
+    assert place is not None
+    assert (place.host, place.notes) == ("unreadable", ("through unreadable, as if called directly",))
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("::1", "::1"),
+        ("[::1]:4000", "::1"),
+        ("fe80::1", "fe80::1"),
+        ("127.0.0.1:80", "127.0.0.1"),
+        ("https://user:secret@Llm.Example.com.:8443/v1?x=1", "llm.example.com"),
+    ],
+)
+def test_a_host_is_read_in_every_form(address: str, host: str) -> None:
+    """Emitters write the address, the address with its port, or the whole URL."""
+    assert host_of(address) == host
 
 
 @pytest.mark.parametrize(
