@@ -26,6 +26,9 @@ INPUT_PARTS: Final = {
     "cache_read": "cache_read_tokens",
     "cache_creation": "cache_write_tokens",
     "cache_write_tokens": "cache_write_tokens",
+    # LangChain, of OpenAI's special tiers
+    "flex_cache_read": "cache_read_tokens",
+    "priority_cache_read": "cache_read_tokens",
     "ephemeral_5m_input_tokens": _FIVE_MINUTES,
     "ephemeral_1h_input_tokens": "cache_write_1h_tokens",
     "audio_tokens": "audio_input_tokens",
@@ -36,6 +39,8 @@ OUTPUT_PARTS: Final = {
     # within completion_tokens_details, output_tokens_details, output_token_details
     "reasoning_tokens": "reasoning_tokens",
     "reasoning": "reasoning_tokens",
+    "flex_reasoning": "reasoning_tokens",
+    "priority_reasoning": "reasoning_tokens",
     "audio_tokens": "audio_output_tokens",
     "audio": "audio_output_tokens",
     "image_tokens": "image_output_tokens",

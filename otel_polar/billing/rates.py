@@ -129,6 +129,10 @@ class Rates:
         """For each tier above how many input tokens, lowest first, its prices."""
         return tuple((tier.above_input_tokens, tier.prices) for tier in reversed(self._tiers))
 
+    def prices_above(self, input_tokens: int) -> Prices:
+        """The prices of calls with one input token more than this."""
+        return next(tier.prices for tier in self._tiers if input_tokens >= tier.above_input_tokens)
+
     def cost_usd(self, usage: TokenUsage) -> Decimal | None:
         """What *usage* costs, exactly; ``None`` if a bucket it has tokens in has no price (see :meth:`missing`)."""
         tiers = self._tiers

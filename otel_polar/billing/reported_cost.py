@@ -8,12 +8,12 @@ it is named together with its provider.
 
 from __future__ import annotations
 
+import json
 import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from otel_polar.billing.attributes import MAX_NAME_CHARACTERS
-from otel_polar.billing.money import read_amount
+from otel_polar.billing.money import EXACT, read_amount
 from otel_polar.billing.pricing import Price, Unpriced
 from otel_polar.billing.provider_usage import MAX_TEXT_CHARACTERS
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 TrustedCosts: TypeAlias = "Sequence[tuple[str, str]]"
 """A provider (its canonical name; ``*`` for any text), and the attribute whose word on its costs is trusted."""
-
-# The provider's usage as text (logfire's gen_ai.usage.raw): a number behind the key, and something behind the number.
-_COST: Final = re.compile(r"""(?<!\\)["']cost["']\s*:\s*([-+0-9.eE]{1,40})(?=\s*[,}])""")
 
 
 def with_reported_cost(call: ModelCall, attributes: Attributes, trusted: TrustedCosts) -> ModelCall:
@@ -66,12 +63,38 @@ def resolve_reported_cost(query: PriceQuery) -> Price | Unpriced | None:
 
 
 def _written(value: object) -> str:
+    """A number as text, and of anything else only what it is: text may be part of a prompt."""
     if isinstance(value, float):
         # What a float has more than 15 digits is noise: 7.199999999999999e-05.
         return format(value, ".15g")
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if value.bit_length() <= MAX_NAME_CHARACTERS else "a number of many digits"
-    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
-        return f"of type {type(value).__name__}"
-    found = _COST.search(value)
-    return value.strip()[:MAX_NAME_CHARACTERS] if found is None else found[1]
+        return str(value) if value.bit_length() <= _WRITABLE_BITS else "a number of many digits"
+    if isinstance(value, str) and _NUMERAL.fullmatch(value.strip()):
+        return value.strip()
+    if isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS:
+        return _cost_in(value)
+    return f"of type {type(value).__name__}"
+
+
+def _cost_in(text: str) -> str:
+    """The cost in a provider's usage as JSON (OpenRouter's ``usage.cost``, and what its own key's provider takes)."""
+    try:
+        usage: object = json.loads(text, parse_float=str)
+    except (ValueError, RecursionError):
+        return "text that is neither a number nor JSON"
+    cost = usage.get("cost") if isinstance(usage, dict) else None
+    if not isinstance(usage, dict) or isinstance(cost, bool) or not isinstance(cost, (int, str)):
+        return "JSON without a cost"
+    if usage.get("is_byok") is True:
+        # With a key of one's own, OpenRouter's cost is its fee alone.
+        details = usage.get("cost_details")
+        upstream = details.get("upstream_inference_cost") if isinstance(details, dict) else None
+        try:
+            return str(EXACT.add(read_amount(cost), read_amount(upstream)))
+        except ValueError:
+            return "a fee without the cost that it is for"
+    return str(cost) if _NUMERAL.fullmatch(str(cost)) else "JSON without a cost"
+
+
+_NUMERAL: Final = re.compile(r"[-+0-9.eE]{1,40}")
+_WRITABLE_BITS: Final = 128

@@ -21,7 +21,7 @@ from otel_polar.billing.call import ModelCall
 from otel_polar.billing.operation import BY_KIND, BY_NAME, IMAGE_GENERATION, TELLING_NAMES, Operation
 from otel_polar.billing.provider import canonical_provider
 from otel_polar.billing.scopes import SCOPES_WITH_EXCEPTIONS
-from otel_polar.billing.service_tier import read_requested_service_tier
+from otel_polar.billing.service_tier import may_tell_of_tier, read_requested_service_tier
 from otel_polar.billing.usage import MAX_TOKENS, TokenUsage
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def read_usual(  # noqa: C901, PLR0911, PLR0912 - one function, because calls of
         return None
     operations, pick, first_count, spread, media, asked = layout
     requested = None
-    if asked is not None and "service_tier" in str(attributes[asked]):
+    if asked is not None and may_tell_of_tier(attributes[asked]):
         requested = read_requested_service_tier(attributes)
     picked = pick(attributes)
     texts = picked[1:first_count]

@@ -11,22 +11,30 @@ Source: genai-prices 0.2.3, ``UpdatePrices.fetch``, which does not touch the lis
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otel_polar.delivery.notices import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from genai_prices.types import Provider
 
-    from otel_polar.billing.catalog import changes
     from otel_polar.billing.catalog.catalog import Catalog
+    from otel_polar.billing.catalog.changes import Move
     from otel_polar.delivery.notices import Notices
     from otel_polar.settings import Settings
 
+_IMPORTED_BY_A_REQUEST: Final = ("ssl", "h11", "anyio", "httpcore2", "truststore", "httpx2._transports.default")
+MAX_SHOWN: Final = 20
 HOUR_S: Final = 3_600.0
 FIRST_FETCH_S: Final = 15.0
 """How long the first call that needs a list price waits for the newest list."""
@@ -42,93 +50,97 @@ class CatalogUpdate:
         notices: Notices,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
+        importing: AbstractContextManager[object],
     ) -> None:
+        """Fetch as *settings* say; *importing* is held while something is imported, so that a fork can wait for it."""
         self._settings = settings
         self._notices = notices
         self._monotonic = monotonic
         self._clock = clock
+        self._importing = importing
         self._due_at = monotonic()
         self._thread: threading.Thread | None = None
-        self._fetched: tuple[Sequence[Provider], float] | None = None
-        self._installed: Catalog | None = None
+        self._newer: Catalog | None = None
 
     def first(self, installed: Catalog) -> Catalog | None:
         """The newest lists, waited for; ``None`` if they cannot be had in time."""
-        self._installed = installed
-        self._start_if_due()
+        self._start_if_due(installed)
         if self._thread is not None:
             self._thread.join(FIRST_FETCH_S)
-        return self._checked()
+        return self._taken()
 
-    def look(self, catalog: Catalog | None) -> Catalog | None:
-        """Lists that have been fetched since; ``None`` if there are none. Starts fetching when it is time."""
-        if catalog is None:
-            # Nothing has needed a list price yet.
+    def look(self, installed: Catalog | None) -> Catalog | None:
+        """Lists that have been fetched since; ``None`` if there are none. Starts fetching when it is time.
+
+        Args:
+            installed: the lists of this installation, ``None`` as long as nothing has needed a list price.
+        """
+        if installed is None:
             return None
-        newer = self._checked()
-        self._start_if_due()
+        newer = self._taken()
+        self._start_if_due(installed)
         return newer
 
-    def _start_if_due(self) -> None:
+    def _taken(self) -> Catalog | None:
+        newer, self._newer = self._newer, None
+        return newer
+
+    def _start_if_due(self, installed: Catalog) -> None:
         is_running = self._thread is not None and self._thread.is_alive()
         if is_running or self._monotonic() < self._due_at:
             return
         self._due_at = self._monotonic() + self._settings.catalog_update_hours * HOUR_S
-        self._thread = threading.Thread(target=self._fetch, name="otel-polar-catalog", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(installed,), name="otel-polar-catalog", daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:
             self._thread = None
             self._notices.warn("catalog", "list prices cannot be fetched (%s)", error)
 
-    def _fetch(self) -> None:
+    def _run(self, installed: Catalog) -> None:
+        # Our own requests must not become spans of the application.
+        context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's own key
         try:
-            # Imported here: it is slow, and needed by those who ask for it only.
-            from genai_prices.update_prices import DEFAULT_UPDATE_URL, UpdatePrices  # noqa: PLC0415 - see above
-            from opentelemetry import context  # noqa: PLC0415 - see above
-            from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY  # noqa: PLC0415 - see above
-
-            # Our own requests must not become spans of the application.
-            context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - its own key
-            snapshot = UpdatePrices(url=self._settings.catalog_url or DEFAULT_UPDATE_URL).fetch()
-            self._fetched = None if snapshot is None else (snapshot.providers, self._clock())
+            providers = self._fetch()
         except Exception as error:  # noqa: BLE001 - whatever the network or the list does
             self._notices.warn("catalog", "list prices cannot be fetched (%s); those before go on", describe(error))
-        else:
-            self._notices.over("catalog", "list prices can be fetched again")
-
-    def _checked(self) -> Catalog | None:
-        installed, fetched = self._installed, self._fetched
-        if installed is None or fetched is None:
-            return None
-        self._fetched = None
-        from otel_polar.billing.catalog import changes  # noqa: PLC0415 - with genai-prices, which is imported lazily
-
-        providers, at = fetched
-        moment = datetime.fromtimestamp(at, tz=UTC)
-        factor = self._settings.catalog_max_factor
+            return
+        self._notices.over("catalog", "list prices can be fetched again")
         try:
-            moves = changes.moves(installed.providers, providers, at=moment, max_factor=factor)
-            newer = installed.with_lists(
-                providers,
-                source=f"{installed.source}, fetched {moment:%Y-%m-%dT%H:%MZ}",
-                doubted=self._not_accepted(moves),
-            )
+            self._newer = self._checked(installed, providers)
         except Exception as error:  # noqa: BLE001 - a list of whatever content
-            words = str(error) if isinstance(error, changes.UnbelievableListError) else describe(error)
+            words = str(error) if type(error).__name__ == "UnbelievableListError" else describe(error)
             self._notices.error("catalog list", "the list prices that were fetched are not used: %s", words)
-            return None
-        self._notices.over("catalog list", "the list prices that are fetched are used again")
-        self._say(moves)
-        return newer
+        else:
+            self._notices.over("catalog list", "the list prices that are fetched are used again")
 
-    def _not_accepted(self, moves: Sequence[changes.Move]) -> frozenset[str]:
+    def _fetch(self) -> Sequence[Provider]:
+        with self._importing:
+            from genai_prices.update_prices import DEFAULT_UPDATE_URL, UpdatePrices  # noqa: PLC0415 - slow
+
+            # The rest of what a request imports: a module that is half imported at a fork stays so in the child.
+            for module in _IMPORTED_BY_A_REQUEST:
+                with suppress(ImportError):
+                    import_module(module)
+        snapshot = UpdatePrices(url=self._settings.catalog_url or DEFAULT_UPDATE_URL).fetch()
+        return [] if snapshot is None else snapshot.providers
+
+    def _checked(self, installed: Catalog, providers: Sequence[Provider]) -> Catalog:
+        from otel_polar.billing.catalog.changes import moves  # noqa: PLC0415 - with genai-prices, imported lazily
+
+        now = datetime.fromtimestamp(self._clock(), tz=UTC)
+        found = moves(installed.providers, providers, at=now, max_factor=self._settings.catalog_max_factor)
+        doubted = self._not_accepted(found)
+        self._say(found, doubted)
+        source = f"{installed.source}, fetched {now:%Y-%m-%dT%H:%MZ}"
+        return installed.with_lists(providers, source=source, doubted=doubted)
+
+    def _not_accepted(self, moves: Sequence[Move]) -> frozenset[str]:
         accepted = tuple(self._settings.catalog_accepted_moves)
         entries = {move.entry for move in moves}
         return frozenset(entry for entry in entries if not any(fnmatchcase(entry, pattern) for pattern in accepted))
 
-    def _say(self, moves: Sequence[changes.Move]) -> None:
-        doubted = self._not_accepted(moves)
+    def _say(self, moves: Sequence[Move], doubted: frozenset[str]) -> None:
         shown = [str(move) for move in moves if move.entry in doubted]
         if not shown:
             return
@@ -141,6 +153,3 @@ class CatalogUpdate:
             self._settings.catalog_max_factor,
             listed,
         )
-
-
-MAX_SHOWN: Final = 20

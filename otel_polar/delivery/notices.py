@@ -47,6 +47,11 @@ class Notices:
             self._said.discard(key)
         logger.warning(message, *arguments)
 
+    def forget(self, key: str) -> None:
+        """That condition has become another one, which is said by itself."""
+        with self._lock:
+            self._said.discard(key)
+
     def after_fork(self) -> None:
         """In a forked child: the lock may have been held by a thread that does not exist here."""
         self._lock = threading.RLock()

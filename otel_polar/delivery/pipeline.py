@@ -149,7 +149,13 @@ class Pipeline:
     def _make_update(self) -> CatalogUpdate | None:
         if not self._settings.catalog_update_hours:
             return None
-        return CatalogUpdate(self._settings, notices=self.notices, monotonic=time.monotonic, clock=self._clock)
+        return CatalogUpdate(
+            self._settings,
+            notices=self.notices,
+            monotonic=time.monotonic,
+            clock=self._clock,
+            importing=self._importing,
+        )
 
     def _make_sender(self) -> Sender:
         with self._importing:

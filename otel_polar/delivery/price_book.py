@@ -50,6 +50,7 @@ class PriceBook:
         self._notices = notices
         self._card = card
         self._make_catalog = make_catalog
+        self._installed: Catalog | None = None
         self._catalog: Catalog | None = None
         self._update = update
         self._monotonic = monotonic
@@ -70,7 +71,7 @@ class PriceBook:
         """Look whether something has changed; whether calls that wait for a price should be tried again."""
         has_news = self._card is not None and self._card.read_again(self._notices)
         if self._update is not None:
-            newer = self._update.look(self._catalog)
+            newer = self._update.look(self._installed)
             if newer is not None:
                 self._catalog = newer
                 has_news = True
@@ -86,7 +87,7 @@ class PriceBook:
     def _ask_catalog(self, query: PriceQuery) -> Price | Unpriced:
         # Only now: a rate card may know everything, and importing the catalogue takes a fifth of a second.
         if self._catalog is None:
-            self._catalog = self._make_catalog()
+            self._catalog = self._installed = self._make_catalog()
             if self._update is not None:
                 self._catalog = self._update.first(self._catalog) or self._catalog
         return self._catalog(query)
@@ -99,6 +100,7 @@ class CardFile:
         self.card = card
         self._path = path
         self._stamp = None if path is None else _stamp(path)
+        self._wrong = ""
 
     @classmethod
     def of(cls, settings: Settings) -> CardFile | None:
@@ -122,16 +124,22 @@ class CardFile:
         try:
             self.card = _read(self._path)
         except ConfigError as error:
-            notices.error("rate card", "%s. The rate card as it was before goes on", error)
+            # By what is wrong: whoever mends one mistake is told of the next.
+            notices.forget(self._wrong)
+            self._wrong = f"rate card:{error}"
+            notices.error(self._wrong, "%s. The rate card as it was before goes on", error)
             return False
-        notices.over("rate card", "the rate card can be read again")
+        notices.over(self._wrong, "the rate card can be read again")
         return True
 
 
 def _read(path: Path) -> RateCard:
     try:
-        return RateCard.from_text(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
+        # Some editors write a mark at the beginning.
+        return RateCard.from_text(path.read_text(encoding="utf-8-sig"), path.name)
+    except ConfigError:
+        raise
+    except Exception as error:  # a file may hold anything
         raise ConfigError(f"rate_card (OTEL_POLAR_RATE_CARD) {path} cannot be read: {error}") from error
 
 

@@ -31,6 +31,9 @@ def answer_of(attributes: dict[str, Any], *, provider: str = "openrouter", model
         (1, "1"),
         ('{"prompt_tokens":10,"cost":0.00095,"is_byok":false}', "0.00095"),
         ('{"cost": 1.5e-05, "cost_details": {"upstream_inference_cost": 7}}', "0.000015"),
+        ('{"x": {"cost": 5.0}, "cost": 0.1}', "0.1"),
+        ('{"cost":0.00045,"is_byok":true,"cost_details":{"upstream_inference_cost":0.009}}', "0.00945"),
+        (" 0.5 ", "0.5"),
     ],
 )
 def test_a_trusted_providers_cost_is_believed(value: object, usd: str) -> None:
@@ -63,7 +66,12 @@ def test_providers_can_be_named_by_a_pattern() -> None:
     ("value", "why"),
     [
         (-0.5, "cannot be used: '-0.5' is not an amount"),
-        ("much", "cannot be used: 'much' is not an amount"),
+        ("a secret prompt", "cannot be used: 'text that is neither a number nor JSON' is not"),
+        ("[0.5]", "cannot be used: 'JSON without a cost' is not an amount"),
+        ('{"costs": 1}', "cannot be used: 'JSON without a cost' is not an amount"),
+        ('{"cost": "a secret"}', "cannot be used: 'JSON without a cost' is not an amount"),
+        ('{"cost": 0.5', "cannot be used: 'text that is neither a number nor JSON' is not"),
+        ('{"cost":0.00045,"is_byok":true}', "cannot be used: 'a fee without the cost that it is for' is not"),
         (float("nan"), "cannot be used: 'nan' is not an amount"),
         (True, "cannot be used: 'of type bool' is not an amount"),
         ([1.0], "cannot be used: 'of type list' is not an amount"),

@@ -133,6 +133,10 @@ def test_every_command_has_help_with_an_example() -> None:
     for command in commands:
         result = run(command, "--help")
         assert result.returncode == 0
+        if command == "outbox":
+            result = run(command, "reprice", "--help")
+            assert "otel-polar outbox reprice" in result.stdout
+            continue
         assert re.search(rf"Example:\s+otel-polar {command} --", result.stdout), result.stdout
 
 

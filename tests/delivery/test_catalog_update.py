@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -56,6 +57,7 @@ def update_from(server: PriceListServer, clock: Clock, **options: Any) -> Catalo
         notices=Notices(),
         monotonic=clock,
         clock=clock,
+        importing=threading.Lock(),
     )
 
 
@@ -129,7 +131,7 @@ def test_an_entry_that_moved_too_far_is_listed_and_held(
     assert "openai/model-3 has moved too far" in held.reason
     assert isinstance(price_of(newer, "model-4"), Price), "a factor of three is within three"
     assert "1 list prices moved by more than a factor of 3" in caplog.text
-    assert "openai/model-3 input_mtok from 1 to 1000" in caplog.text
+    assert "openai/model-3 input from 1 to 1000" in caplog.text
     assert "model-4" not in caplog.text
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ import pytest
 from genai_prices.data import providers
 from genai_prices.types import (
     ClauseEquals,
+    ClauseStartsWith,
     ConditionalPrice,
     ModelInfo,
     ModelPrice,
@@ -16,6 +17,7 @@ from genai_prices.types import (
     StartDateConstraint,
     Tier,
     TieredPrices,
+    TimeOfDateConstraint,
 )
 
 from otel_polar.billing.catalog.changes import UnbelievableListError, moves
@@ -50,14 +52,24 @@ def tiered(base: str, above: str) -> ModelPrice:
         (price("1"), price("1"), []),
         (price("1"), price("3"), []),
         (price("3"), price("1"), []),
-        (price("1"), price("3.01"), ["p/m input_mtok from 1 to 3.01"]),
-        (price("3.01"), price("1"), ["p/m input_mtok from 3.01 to 1"]),
-        (price("1"), price("0"), ["p/m input_mtok from 1 to 0"]),
-        (price("0"), price("1"), ["p/m input_mtok from 0 to 1"]),
-        (price("1"), ModelPrice(), ["p/m input_mtok from 1 to none"]),
-        (price("1", cache_read_mtok=Decimal("0.1")), price("1"), ["p/m cache_read_mtok from 0.1 to none"]),
+        (price("1"), price("3.01"), ["p/m input from 1 to 3.01"]),
+        (price("3.01"), price("1"), ["p/m input from 3.01 to 1"]),
+        (price("1"), price("0"), ["p/m input from 1 to 0"]),
+        (price("0"), price("1"), ["p/m input from 0 to 1"]),
+        (price("1"), ModelPrice(), []),
+        (
+            price("1", requests_kcount=Decimal(5)),
+            price("1", requests_kcount=Decimal(50)),
+            ["p/m request from 0.005 to 0.05"],
+        ),
+        (price("1"), price("1", requests_kcount=Decimal(5)), []),
+        (price("1"), price("1", requests_kcount=Decimal(500)), ["p/m request from 0 to 0.5"]),
+        (price("1"), price("1", cache_read_mtok=Decimal(50)), ["p/m cache_read from 1 to 50"]),
+        (price("1"), price("1", cache_read_mtok=Decimal("0.001")), ["p/m cache_read from 1 to 0.001"]),
+        (price("1"), tiered("1", "50"), ["p/m input above 200000 input tokens from 1 to 50"]),
+        (price("1", cache_read_mtok=Decimal("0.1")), price("1"), ["p/m cache_read from 0.1 to 1"]),
         (price("1"), price("1", cache_read_mtok=Decimal("0.1")), []),
-        (tiered("1", "2"), tiered("1", "9"), ["p/m input_mtok tier above 200000 from 2 to 9"]),
+        (tiered("1", "2"), tiered("1", "9"), ["p/m input above 200000 input tokens from 2 to 9"]),
         (tiered("1", "2"), price("1"), []),
     ],
 )
@@ -75,8 +87,41 @@ def test_prices_of_other_times_and_tiers_are_looked_at_too() -> None:
         ConditionalPrice(StartDateConstraint(date(2026, 11, 1)), prices=price("1")),
     ]
 
-    assert told(lists(variants=[half]), lists(variants=[dear])) == ["p/m input_mtok from 0.5 to 50"]
-    assert told(lists(), lists(then)) == ["p/m input_mtok from 1 to 9"]
+    assert told(lists(variants=[half]), lists(variants=[dear])) == ["p/m input from 0.5 to 50"]
+    assert told(lists(), lists(then)) == ["p/m input from 1 to 9"]
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        StartDateConstraint(date(2026, 11, 21)),
+        StartDateConstraint(date(2027, 6, 1)),
+        TimeOfDateConstraint(time(3), time(4)),
+        TimeOfDateConstraint(time(23), time(1)),
+    ],
+)
+def test_a_price_that_holds_tomorrow_or_for_an_hour_is_looked_at_too(constraint: Any) -> None:
+    """It would be billed by then, and nobody would look again."""
+    new = [ConditionalPrice(prices=price("1")), ConditionalPrice(constraint, prices=price("50"))]
+
+    assert told(lists(), lists(new)) == ["p/m input from 1 to 50"]
+
+
+def test_a_name_that_finds_another_entry_is_compared_with_that() -> None:
+    """An entry put in front of the others takes their calls."""
+    new = lists()
+    new[0].models.insert(0, ModelInfo(id="x", match=ClauseStartsWith("m"), prices=price("100")))
+
+    assert told(lists(), new) == ["p/x input from 1 to 100"]
+
+
+def test_two_entries_of_one_name_are_no_list() -> None:
+    """Only one of them could be looked at."""
+    new = lists()
+    new[0].models.insert(0, ModelInfo(id="m", match=ClauseEquals("m"), prices=price("100")))
+
+    with pytest.raises(UnbelievableListError, match="it has two entries p/m"):
+        told(lists(), new)
 
 
 def test_a_list_that_has_lost_or_moved_a_tenth_is_not_to_be_believed() -> None:
