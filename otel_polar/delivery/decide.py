@@ -82,8 +82,8 @@ def _priced(
     if isinstance(answer, Unpriced):
         # Once for each model, whatever becomes of its calls.
         lines = suggested_entry(call, answer.host)
-        key = f"unpriced:{call.provider}:{call.model}:{_without_numbers(answer.reason)}"
-        notices.warn(key, _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
+        condition = f"unpriced:{call.provider}:{call.model}:{_without_numbers(answer.reason)}"
+        notices.warn(condition, _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
         if settings.on_unpriced == "hold":
             return Decided(recorded, key, State.UNPRICED, reason=answer.reason)
     elif answer.is_approximate:
