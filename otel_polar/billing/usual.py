@@ -21,7 +21,7 @@ from otel_polar.billing.call import ModelCall
 from otel_polar.billing.operation import BY_KIND, BY_NAME, IMAGE_GENERATION, TELLING_NAMES, Operation
 from otel_polar.billing.provider import canonical_provider
 from otel_polar.billing.scopes import SCOPES_WITH_EXCEPTIONS
-from otel_polar.billing.service_tier import may_tell_of_tier, read_requested_service_tier
+from otel_polar.billing.service_tier import read_asked_tier
 from otel_polar.billing.usage import MAX_TOKENS, TokenUsage
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _TooLongError(Exception):
     """A layout that is not to be remembered."""
 
 
-def read_usual(  # noqa: C901, PLR0911, PLR0912 - one function, because calls of others would be a third of its time
+def read_usual(  # noqa: C901, PLR0911 - one function, because calls of others would be a third of its time
     span: SpanRecord,
     customer: Customer | Unattributed,
     tags: Mapping[str, TagValue],
@@ -73,9 +73,7 @@ def read_usual(  # noqa: C901, PLR0911, PLR0912 - one function, because calls of
     if "." in name and (".retrieve" in name or ".count_tokens" in name):
         return None
     operations, pick, first_count, spread, media, asked = layout
-    requested = None
-    if asked is not None and may_tell_of_tier(attributes[asked]):
-        requested = read_requested_service_tier(attributes)
+    requested = None if asked is None else read_asked_tier(attributes[asked])
     picked = pick(attributes)
     texts = picked[1:first_count]
     try:

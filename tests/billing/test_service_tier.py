@@ -33,6 +33,7 @@ def tiers(attributes: dict[str, Any]) -> tuple[str | None, str | None]:
     [
         ({}, None, None, "nothing said: the ordinary one"),
         ({"openai.response.service_tier": "flex"}, "flex", None, "the answer's word"),
+        ({"openai.response.service_tier": "FLEX"}, "FLEX", None, "as it is written"),
         ({"gen_ai.openai.response.service_tier": "flex"}, "flex", None, "before semantic conventions 1.37"),
         ({"anthropic.response.service_tier": "batch"}, "batch", None, "Anthropic's own spans"),
         ({"llm.openai.service_tier": "priority"}, "priority", None, "litellm"),
