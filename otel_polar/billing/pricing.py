@@ -81,11 +81,13 @@ class Unpriced:
     """No price is known. ``reason`` says for what; it is never written as a cost of 0.
 
     ``may_recover`` is true where the reason may be over in a moment, such as a price service that does not answer.
-    ``host`` is set where a price would hold for calls to that host only.
+    ``wants_entry`` is true where an entry on a rate card would be a price, and ``host`` is set where it should hold for
+    calls to that host only.
     """
 
     reason: str
     may_recover: bool = False
+    wants_entry: bool = True
     host: str | None = None
 
 
@@ -144,7 +146,8 @@ def resolve(query: PriceQuery, resolvers: Iterable[PriceResolver]) -> Price | Un
         try:
             answer: object = resolver(query)
         except BaseException as error:  # noqa: BLE001 - a user's function; SystemExit would end the delivery
-            return Unpriced(f"price resolver {_name(resolver)} raised {type(error).__name__}", may_recover=True)
+            reason = f"price resolver {_name(resolver)} raised {type(error).__name__}"
+            return Unpriced(reason, may_recover=True, wants_entry=False)
         if answer is not None:
             return _checked(answer, resolver)
     return Unpriced(f"no price of {query.model!r} of {query.provider!r} is known")
@@ -174,9 +177,9 @@ def _checked(answer: object, resolver: PriceResolver) -> Price | Unpriced:
     if not isinstance(answer, Price) or not isinstance(answer.usd, Decimal):
         what = "a Price whose usd is a Decimal" if isinstance(answer, Price) else "a Price, an Unpriced or None"
         got = type(answer.usd if isinstance(answer, Price) else answer).__name__
-        return Unpriced(f"price resolver {_name(resolver)} must answer {what}, not {got}")
+        return Unpriced(f"price resolver {_name(resolver)} must answer {what}, not {got}", wants_entry=False)
     why_not = why_not_a_cost(answer.usd)
-    return answer if why_not is None else Unpriced(f"{answer.source} gave {why_not}")
+    return answer if why_not is None else Unpriced(f"{answer.source} gave {why_not}", wants_entry=False)
 
 
 def _special(tier: str) -> str | None:

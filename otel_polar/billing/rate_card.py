@@ -164,7 +164,7 @@ class RateCard:
         usd = rates.cost_usd(query.usage)
         if usd is None:
             missing = ", ".join(rates.missing(query.usage))
-            return Unpriced(f"{self.source} has no price for {missing} of {_label(found)}")
+            return Unpriced(f"{self.source} has no price for {missing} in its entry {_label(found)}", wants_entry=False)
         whose = "" if found.entry.customer is None else f" for {found.entry.customer}"
         return Price(usd, self.source, f"{_label(found)}{whose}", rates=rates)
 

@@ -105,8 +105,8 @@ def _as_text(query: PriceQuery, answer: Price | Unpriced, markup: Decimal | None
     tier = f", tier {query.service_tier}" if query.service_tier else ""
     head = f"{query.provider or 'no provider'} {query.model}, {query.at:%Y-%m-%d %H:%M:%S} UTC{tier}"
     if not isinstance(answer, Price):
-        why = f"unpriced: {printable(answer.reason)}"
-        return "\n".join((printable(head), why, "", "# on your rate card:", suggested_entry(query, answer.host)))
+        entry = ("", "# on your rate card:", suggested_entry(query, answer.host)) if answer.wants_entry else ()
+        return "\n".join((printable(head), f"unpriced: {printable(answer.reason)}", *entry))
     lines = [printable(head), _COLUMNS.format("", "tokens", "USD per million", "USD")]
     lines += [_line(line) for line in _lines(query, answer)] or _prices(answer)
     lines.append(_COLUMNS.format("cost", "", "", plain(answer.usd)))
@@ -143,12 +143,8 @@ def _tier_of_context(query: PriceQuery, answer: Price) -> str:
 def _as_json(query: PriceQuery, answer: Price | Unpriced, markup: Decimal | None) -> dict[str, Any]:
     asked = {"provider": query.provider, "model": query.model, "at": query.at.isoformat(), "tier": query.service_tier}
     if not isinstance(answer, Price):
-        return {
-            **asked,
-            "cost_usd": None,
-            "unpriced": answer.reason,
-            "rate_card_entry": suggested_entry(query, answer.host),
-        }
+        entry = suggested_entry(query, answer.host) if answer.wants_entry else None
+        return {**asked, "cost_usd": None, "unpriced": answer.reason, "rate_card_entry": entry}
     return {
         **asked,
         "cost_usd": plain(answer.usd),

@@ -81,8 +81,8 @@ def _priced(
     answer = price(call)
     if isinstance(answer, Unpriced):
         # Once for each model, whatever becomes of its calls.
-        lines = suggested_entry(call, answer.host)
         condition = f"unpriced:{call.provider}:{call.model}:{_without_numbers(answer.reason)}"
+        lines = _ON_A_CARD + suggested_entry(call, answer.host) if answer.wants_entry else ""
         notices.warn(condition, _UNPRICED_NOTICE[settings.on_unpriced], answer.reason, lines)
         if settings.on_unpriced == "hold":
             return Decided(recorded, key, State.UNPRICED, reason=answer.reason)
@@ -123,13 +123,11 @@ _MAX_REASON_CHARACTERS: Final = 300
 _UNPRICED_NOTICE: Final = {
     "hold": (
         "a model call is held as unpriced, and so will others be: %s. It is tried again at every start, and when the"
-        " rate card (rate_card, OTEL_POLAR_RATE_CARD) or the catalogue changes. A price for it, on the rate card:\n%s"
+        " rate card or the catalogue changes%s"
     ),
-    "send": (
-        "a model call is sent without cost (on_unpriced, OTEL_POLAR_ON_UNPRICED), and so will others be: %s. A price"
-        " for it, on the rate card (rate_card, OTEL_POLAR_RATE_CARD):\n%s"
-    ),
+    "send": "a model call is sent without cost (on_unpriced, OTEL_POLAR_ON_UNPRICED), and so will others be: %s%s",
 }
+_ON_A_CARD: Final = ". A price for it, on the rate card (rate_card, OTEL_POLAR_RATE_CARD):\n"
 
 _HELD_NOTICE: Final = {
     State.UNMETERED: "a model call is held as unmetered, and so will others be: %s",

@@ -163,7 +163,8 @@ def test_a_card_without_the_prices_of_a_used_bucket_is_unpriced_and_says_which()
     card = card_of(entry("openai", "gpt-audio", "1"))
     asked = query("openai", "gpt-audio")._replace(usage=TokenUsage(5, 5, audio_input_tokens=5))
 
-    assert card(asked) == Unpriced("rate card 7 has no price for audio_input of openai/gpt-audio")
+    reason = "rate card 7 has no price for audio_input in its entry openai/gpt-audio"
+    assert card(asked) == Unpriced(reason, wants_entry=False)
 
 
 def test_only_an_asterisk_and_a_question_mark_stand_for_something_else() -> None:
