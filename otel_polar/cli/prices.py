@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.price_book import CardFile, PriceBook
+from otel_polar.delivery.price_book import PriceBook
 
 if TYPE_CHECKING:
     from otel_polar.billing.catalog.catalog import Catalog

@@ -10,7 +10,9 @@
     recent.py     what was decided in the last minutes, of which another span may still come
     scopes_seen.py  whether two instrumentations tell of the calls to one provider
     decide.py     a call becomes an event with a frozen body, or is held for a reason
-    price_book.py  what says its price, and what makes that change: the rate card's file, a newer list
+    price_book.py  what says its price, and what makes that change
+    card_file.py  the rate card, read again when its file changes
+    patience.py   a price function that keeps failing is left alone for a while
     catalog_update.py  newer list prices, fetched and looked at
     telemetry.py  our own metrics
     sender.py     batches, waits, and events that fail alone

@@ -19,11 +19,12 @@ from otel_polar.billing.call import NotBilled
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.reported_cost import with_reported_cost
 from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
+from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.catalog_update import CatalogUpdate
 from otel_polar.delivery.files import OutboxDirectory, directory_name
 from otel_polar.delivery.forks import ask_before_fork
 from otel_polar.delivery.notices import Notices, logger
-from otel_polar.delivery.price_book import CardFile, PriceBook
+from otel_polar.delivery.price_book import PriceBook
 from otel_polar.delivery.record import dump_call
 from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.storage import Storage

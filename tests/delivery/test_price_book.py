@@ -10,8 +10,10 @@ from otel_polar.billing.catalog.catalog import SOURCE, Catalog
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.pricing import Price, PriceQuery, Unpriced
 from otel_polar.billing.rate_card import RateCard
+from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.price_book import RECOVERY_S, CardFile, PriceBook
+from otel_polar.delivery.patience import MAX_FAILURES
+from otel_polar.delivery.price_book import MAX_RECOVERY_S, RECOVERY_S, PriceBook
 from otel_polar.errors import ConfigError
 from tests.delivery.support import NOON, Clock, a_call, settings
 
@@ -162,6 +164,48 @@ def test_what_a_failing_price_service_held_is_tried_again_after_a_while() -> Non
     assert prices.refresh()
     assert not prices.refresh()
     assert price_of(prices).usd == Decimal(1)
+
+
+def test_a_service_that_is_down_is_not_asked_for_every_call() -> None:
+    """Each time takes its whole timeout, in the thread that delivers everything."""
+    clock, asked = Clock(), []
+
+    def service(query: PriceQuery) -> Price:
+        asked.append(query)
+        raise TimeoutError
+
+    prices = book(price_resolvers=service, monotonic=clock)
+    answers = [prices.price(a_call(number)) for number in range(10)]
+
+    assert len(asked) == MAX_FAILURES
+    assert isinstance(answers[-1], Unpriced)
+    assert "service failed 3 times in a row and is asked again later" in answers[-1].reason
+    assert answers[-1].may_recover
+    waits = []
+    for _ in range(6):
+        since = clock.now
+        while not prices.refresh():
+            clock.now += 100.0
+        waits.append(clock.now - since)
+        for number in range(5):
+            prices.price(a_call(number))
+    assert waits == [RECOVERY_S, 2 * RECOVERY_S, 4 * RECOVERY_S, 8 * RECOVERY_S, MAX_RECOVERY_S, MAX_RECOVERY_S]
+
+
+def test_a_function_that_fails_for_some_calls_is_asked_for_the_others() -> None:
+    """One bad model must not hold up the good ones."""
+
+    def picky(query: PriceQuery) -> Price:
+        if query.model == "bad":
+            raise KeyError(query.model)
+        return Price(Decimal(1), "mine")
+
+    prices = book(price_resolvers=picky)
+    models = ["bad", "bad", "good"] * 5
+
+    answers = [prices.price(a_call(response_model=model)) for model in models]
+
+    assert [isinstance(answer, Price) for answer in answers] == [model == "good" for model in models]
 
 
 def test_a_file_that_was_touched_but_not_changed_is_read_without_harm(tmp_path: Path) -> None:
