@@ -79,15 +79,15 @@ def read_entries(card: Mapping[str, object], source: CardSource) -> CardContent:
         entries = tuple(_per_token(place, model, prices, source) for place, (model, prices) in enumerate(card.items()))
         return CardContent(entries, "")
     if unknown := [key for key in card if key not in TOP_FIELDS]:
-        raise ConfigError(f"rate card {source.name} has {unknown[0]!r}; its fields are {', '.join(TOP_FIELDS)}")
+        raise ConfigError(f"{source.label} has {unknown[0]!r}; its fields are {', '.join(TOP_FIELDS)}")
     if str(card.get("currency", "usd")).lower() != "usd":
-        raise ConfigError(f"rate card {source.name}: currency is {card['currency']!r}; Polar takes costs in usd only")
+        raise ConfigError(f"{source.label}: currency is {card['currency']!r}; Polar takes costs in usd only")
     prices = card.get(PRICES)
     if not isinstance(prices, (list, tuple)) or not prices:
-        raise ConfigError(f"rate card {source.name} has no {PRICES}: write [[{PRICES}]] before each entry")
+        raise ConfigError(f"{source.label} has no {PRICES}: write [[{PRICES}]] before each entry")
     version = card.get("version", "")
     if not isinstance(version, (str, int, date, Decimal)) or len(str(version)) > _MAX_TEXT_CHARACTERS:
-        raise ConfigError(f"rate card {source.name}: version is {version!r}; it must be a short text")
+        raise ConfigError(f"{source.label}: version is {version!r}; it must be a short text")
     return CardContent(tuple(_entry(position, each, source) for position, each in enumerate(prices)), str(version))
 
 
@@ -222,10 +222,10 @@ def _per_token(position: int, model: object, prices: object, source: CardSource)
     told: dict[str, object] = {}
     for field, value in prices.items():
         if field in _NOT_ON_SPANS and value:
-            raise ConfigError(f"rate card {source.name}, {model!r}.{field}: {_NOT_ON_SPANS[field]}")
+            raise ConfigError(f"{source.label}, {model!r}.{field}: {_NOT_ON_SPANS[field]}")
         if field not in PER_TOKEN_FIELDS and field != _PER_REQUEST and field not in _NOT_ON_SPANS:
             raise ConfigError(
-                f"rate card {source.name}, {model!r}.{field}: no such field; they are"
+                f"{source.label}, {model!r}.{field}: no such field; they are"
                 f" {', '.join((*PER_TOKEN_FIELDS, _PER_REQUEST))}, in US dollars per token and per request",
             )
         told[str(field)] = value
@@ -238,7 +238,7 @@ def _per_token(position: int, model: object, prices: object, source: CardSource)
         _check_unit(per_million)
         rates = Rates(per_million or _NO_TOKEN_COSTS, usd_per_request=told.get(_PER_REQUEST, 0))
     except ValueError as error:
-        raise ConfigError(f"rate card {source.name}, {model!r}: {error}") from error
+        raise ConfigError(f"{source.label}, {model!r}: {error}") from error
     if not told or not str(model).strip():
-        raise ConfigError(f"rate card {source.name}, {model!r}: it has no price, or no name")
+        raise ConfigError(f"{source.label}, {model!r}: it has no price, or no name")
     return CardEntry(position, _ANY, str(model), rates, service_tier=None)

@@ -43,10 +43,15 @@ class CardSource:
             )
         except (ValueError, RecursionError) as error:
             # tomllib's message has line and column, so has json's.
-            raise ConfigError(f"rate card {self.name} cannot be read: {error}") from error
+            raise ConfigError(f"{self.label} cannot be read: {error}") from error
         if not isinstance(parsed, dict):
-            raise ConfigError(f"rate card {self.name} must be a JSON object, not {type(parsed).__name__}")
+            raise ConfigError(f"{self.label} must be a JSON object, not {type(parsed).__name__}")
         return parsed
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return "rate card" if self.name == "rate card" else f"rate card {self.name}"
 
     def place(self, position: int, field: str = "") -> str:
         """Where an entry, or a field of it, stands."""
@@ -55,7 +60,7 @@ class CardSource:
 
     def error(self, position: int, field: str, why: str) -> ConfigError:
         """What is wrong with a field of an entry."""
-        return ConfigError(f"rate card {self.name}, {self.place(position, field)}{field and f'.{field}'}: {why}")
+        return ConfigError(f"{self.label}, {self.place(position, field)}{field and f'.{field}'}: {why}")
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:

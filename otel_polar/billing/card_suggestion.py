@@ -24,18 +24,25 @@ def suggested_entry(call: ModelCall | PriceQuery, host: str | None = None) -> st
     used = [bucket for bucket, tokens in zip(BUCKETS, usage, strict=False) if tokens]
     buckets = dict.fromkeys((*_ALWAYS, *used))
     prices = ", ".join(f'{bucket} = "?"' for bucket in buckets)
-    tier = call.service_tier or call.requested_service_tier
-    special = tier is not None and tier.lower() not in STANDARD_TIERS
     return "\n".join(
         (
             "[[prices]]",
             f"provider = {_quoted(call.provider or '*')}",
             f"model = {_quoted(call.model or '*')}",
-            *((f"service_tier = {_quoted(tier if call.service_tier else '*')}",) if special and tier else ()),
+            *_tier_lines(call),
             *(() if host is None else (f"server_address = {_quoted(host)}",)),
             f"usd_per_million_tokens = {{ {prices} }}",
         ),
     )
+
+
+def _tier_lines(call: ModelCall | PriceQuery) -> list[str]:
+    if call.service_tier is not None:
+        is_special = call.service_tier.lower() not in STANDARD_TIERS
+        return [f"service_tier = {_quoted(call.service_tier)}"] if is_special else []
+    if call.requested_service_tier is None:
+        return []
+    return ['service_tier = "*"  # any: which one answered is not on the span']
 
 
 def _quoted(text: str) -> str:

@@ -145,7 +145,9 @@ def resolve(query: PriceQuery, resolvers: Iterable[PriceResolver]) -> Price | Un
     for resolver in resolvers:
         try:
             answer: object = resolver(query)
-        except BaseException as error:  # noqa: BLE001 - a user's function; SystemExit would end the delivery
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a user's function may raise anything
             reason = f"price resolver {_name(resolver)} raised {type(error).__name__}"
             return Unpriced(reason, may_recover=True, wants_entry=False)
         if answer is not None:

@@ -131,8 +131,9 @@ class RateCard:
         for entry in content.entries:
             self._add(entry, source or CardSource(name))
         self.customers = frozenset(entry.customer for entry in content.entries if entry.customer is not None)
-        version = content.version or _fingerprint(card)
-        self.source = f"{name} {version}"
+        self.content = _fingerprint(card)
+        """A fingerprint of all that stands in it."""
+        self.source = f"{name} {content.version or self.content}"
         """What it is called on events: its name, and its version or a fingerprint of its content."""
 
     @classmethod
@@ -157,7 +158,8 @@ class RateCard:
         # Not the catalogue's: whoever has a price of their own for the ordinary tier has one for the others, too.
         if query.requested_service_tier is not None:
             return unknown_tier(query)
-        return Unpriced(f"{self.source} has {_label(at_other_tiers)}, but not at tier {query.service_tier!r}")
+        tier = "the ordinary tier" if query.service_tier is None else f"tier {query.service_tier!r}"
+        return Unpriced(f"{self.source} has {_label(at_other_tiers)}, but not at {tier}")
 
     def _price(self, query: PriceQuery, found: _Entry) -> Price | Unpriced:
         rates = found.entry.rates
@@ -165,8 +167,7 @@ class RateCard:
         if usd is None:
             missing = ", ".join(rates.missing(query.usage))
             return Unpriced(f"{self.source} has no price for {missing} in its entry {_label(found)}", wants_entry=False)
-        whose = "" if found.entry.customer is None else f" for {found.entry.customer}"
-        return Price(usd, self.source, f"{_label(found)}{whose}", rates=rates)
+        return Price(usd, self.source, _label(found), rates=rates)
 
     def _matching(self, query: PriceQuery) -> Iterator[_Entry]:
         customers = self.customers & {query.customer_id, query.external_customer_id} if self.customers else ()
@@ -198,7 +199,8 @@ class RateCard:
         for other in others:
             if added.overlaps(other):
                 before = source.place(other.entry.position)
-                raise source.error(entry.position, "", f"it holds for the same calls as {before}: give them dates")
+                why = f"it holds for the same calls as {before}: give them dates that do not overlap"
+                raise source.error(entry.position, "", why)
         others.append(added)
         others.sort(key=_Entry.generality)
 
@@ -229,7 +231,7 @@ def as_rate_card(card: object, *, name: str = "rate card") -> RateCard:
 
 
 def _label(found: _Entry) -> str:
-    # Without the customer: it is shown in logs.
+    # Without the customer: it is shown in logs, and groups events.
     return f"{found.names.provider}/{found.names.model}"
 
 

@@ -56,9 +56,10 @@ def resolve_reported_cost(query: PriceQuery) -> Price | Unpriced | None:
     try:
         usd = read_amount(told)
     except ValueError as error:
-        return Unpriced(f"the cost reported by {query.provider!r} cannot be used: {error}")
+        return Unpriced(f"the cost reported by {query.provider!r} cannot be used: {error}", wants_entry=False)
     if not usd and not (query.model or "").endswith(":free"):
-        return Unpriced(f"the cost reported by {query.provider!r} for {query.model!r} is 0, which may mean not known")
+        reason = f"the cost reported by {query.provider!r} for {query.model!r} is 0, which may mean not known"
+        return Unpriced(reason, wants_entry=False)
     return Price(usd, f"reported by {query.provider}", query.model or "")
 
 

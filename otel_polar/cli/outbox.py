@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import typer
 
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.printable import printable
+from otel_polar.delivery import beside
 from otel_polar.delivery.files import OutboxDirectory, directory_name
 from otel_polar.delivery.intake import Intake
 from otel_polar.delivery.notices import Notices
@@ -19,9 +21,6 @@ from otel_polar.delivery.rows import State
 from otel_polar.delivery.step import IDLE_S
 from otel_polar.errors import ConfigError, OutboxError
 from otel_polar.settings import Settings
-
-if TYPE_CHECKING:
-    from otel_polar.delivery.outbox import Outbox
 
 PORTION = 500
 
@@ -36,15 +35,19 @@ def options() -> None:
 @outbox_app.command()
 def reprice(
     *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if the application makes its events by other options than these.")
+    ] = False,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0.0, help="Seconds for sending what has a price now.")
     ] = 60.0,
 ) -> None:
-    """Try every call again that is held for want of a price, and send those that have one now.
+    """Try every call again that is held for want of a price, and send what can be sent.
 
     Prices are those of your rate card (OTEL_POLAR_RATE_CARD), the catalogue and the other settings in the environment.
-    Processes that are running with the same outbox directory are asked to try theirs again. Ends with 1 if calls are
-    still unpriced, or could not be sent.
+    Where the application has functions of its own, or other options, start it again instead: it tries by itself.
+    Processes that are running with the same outbox directory are asked to try theirs again, by their own options. Ends
+    with 1 if calls are still unpriced, or wait to be sent.
 
     Example: `OTEL_POLAR_RATE_CARD=prices.toml otel-polar outbox reprice`
     """
@@ -53,23 +56,48 @@ def reprice(
     try:
         settings = Settings.load()
         directory = _directory(settings)
+        _check_options(directory, settings, force=force)
         directory.ask_to_reprice()
-        held, reasons = _reprice_files_without_owner(settings, directory)
+        is_used = directory.is_used()
+        tried = _reprice_files_without_owner(settings, directory)
     except (ConfigError, OutboxError, OSError) as error:
         typer.echo(f"otel-polar outbox reprice: {error}", err=True)
         raise typer.Exit(1) from error
-    unpriced = sum(reasons.values())
-    typer.echo(f"{held - unpriced} of {held} unpriced calls have a price now")
-    for reason, count in reasons.most_common():
-        typer.echo(f"{count} still unpriced: {printable(reason)}")
-    typer.echo(f"Processes that are running with {directory.path} try theirs again within {IDLE_S:.0f} s.")
-    has_sent = held == unpriced or _send(settings, timeout_s)
-    if not has_sent:
-        typer.echo(
-            "not all of them could be sent now: the next process with this outbox directory sends them", err=True
-        )
-    if unpriced or not has_sent:
+    unpriced = sum(tried.reasons.values())
+    typer.echo(f"{tried.held} calls were unpriced, {unpriced} still are")
+    for reason, count in tried.reasons.most_common():
+        typer.echo(f"{count} unpriced: {printable(reason)}")
+    if is_used:
+        typer.echo(f"A process is running with {directory.path}; it tries its own again within {IDLE_S:.0f} s.")
+    is_sent = not tried.waiting or _send(settings, timeout_s)
+    if tried.waiting:
+        typer.echo(f"{tried.waiting} calls were to be sent" + (", and have been" if is_sent else ""))
+    if not is_sent:
+        typer.echo("not all of them could be sent now; this command, or the next process, tries again", err=True)
+    if unpriced or not is_sent:
         raise typer.Exit(1)
+
+
+@dataclass(slots=True)
+class _Tried:
+    """How many calls were held for want of a price, why how many are now, and how many wait to be sent."""
+
+    held: int = 0
+    waiting: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def _check_options(directory: OutboxDirectory, settings: Settings, *, force: bool) -> None:
+    if not directory.path.exists():
+        raise ConfigError(
+            f"there is no {directory.path}: POLAR_ACCESS_TOKEN, POLAR_SERVER, POLAR_BASE_URL and OTEL_POLAR_OUTBOX_DIR"
+            " must be those of the application",
+        )
+    if not force and (differing := beside.other_options(directory.path, settings)):
+        raise ConfigError(
+            f"the application makes its events by other options, and these would be frozen: {'; '.join(differing)}."
+            " Start it again, and it tries by itself; or give --force",
+        )
 
 
 def _directory(settings: Settings) -> OutboxDirectory:
@@ -81,32 +109,24 @@ def _directory(settings: Settings) -> OutboxDirectory:
     return OutboxDirectory(settings.outbox_dir / name, Notices())
 
 
-def _reprice_files_without_owner(settings: Settings, directory: OutboxDirectory) -> tuple[int, Counter[str]]:
-    """How many calls were held for want of a price, and why how many of them still are."""
-    prices = price_book(settings)
-    held, reasons = 0, Counter[str]()
+def _reprice_files_without_owner(settings: Settings, directory: OutboxDirectory) -> _Tried:
+    prices = price_book(settings, directory)
+    tried = _Tried()
     for owned in directory.orphans():
         try:
-            held += owned.outbox.counts().get(State.UNPRICED, 0)
-            while owned.outbox.reconsider(limit=PORTION):
-                pass
-            intake = Intake(
-                owned.outbox,
-                settings=settings,
-                price=prices.price,
-                notices=Notices(),
-                counts=Counter(),
-            )
-            while intake.decide(settle_s=0.0, clock=time.time) is not None:
-                pass
-            reasons.update(_reasons(owned.outbox))
+            outbox = owned.outbox
+            left = outbox.counts().get(State.UNPRICED, 0)
+            tried.held += left
+            intake = Intake(outbox, settings=settings, price=prices.price, notices=Notices(), counts=Counter())
+            while left > 0:
+                left -= outbox.reconsider(limit=min(left, PORTION), states=(State.UNPRICED,)) or left
+                while intake.decide(settle_s=0.0, clock=time.time) is not None:
+                    outbox.database.checkpoint()
+            tried.reasons.update(outbox.reasons(State.UNPRICED))
+            tried.waiting += outbox.waiting()
         finally:
             owned.release()
-    return held, reasons
-
-
-def _reasons(outbox: Outbox) -> list[str]:
-    return [row.reason or "no reason" for row in outbox.ledger() if row.state is State.UNPRICED]
+    return tried
 
 
 def _send(settings: Settings, timeout_s: float) -> bool:

@@ -91,11 +91,16 @@ def price(
 def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
+    is_date = len(text) <= len("2026-11-20")
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"--at is {text!r}: it must be a date, or a time with its offset from UTC") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if is_date else moment
+        in_utc = None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        in_utc = None
+    if in_utc is None:
+        raise ConfigError(f"--at is {text!r}: it must be a date, or a time with its offset from UTC")
+    return in_utc
 
 
 _COLUMNS: Final = "{:<18}{:>16}{:>20}{:>26}"
@@ -113,7 +118,8 @@ def _as_text(query: PriceQuery, answer: Price | Unpriced, markup: Decimal | None
     if markup is not None:
         charge = EXACT.multiply(answer.usd, markup)
         lines.append(_COLUMNS.format("charge", "", f"x {plain(markup)}", plain(charge)))
-    lines += ["", f"on the event: _cost {cents(answer.usd)} cents, cost_nanos {nanos(answer.usd)}"]
+    charged = "" if markup is None else f", charge_nanos {nanos(EXACT.multiply(answer.usd, markup))}"
+    lines += ["", f"on the event: _cost {cents(answer.usd)} cents, cost_nanos {nanos(answer.usd)}{charged}"]
     lines.append(printable(f"by {answer.source}, entry {answer.matched or 'unnamed'}{_tier_of_context(query, answer)}"))
     lines += [printable(f"approximate: {note}") for note in answer.notes]
     return "\n".join(line.rstrip() for line in lines)

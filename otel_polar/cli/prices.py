@@ -10,19 +10,23 @@ from otel_polar.delivery.price_book import PriceBook
 
 if TYPE_CHECKING:
     from otel_polar.billing.catalog.catalog import Catalog
+    from otel_polar.delivery.files import OutboxDirectory
     from otel_polar.settings import Settings
 
 
-def price_book(settings: Settings) -> PriceBook:
+def price_book(settings: Settings, directory: OutboxDirectory | None = None) -> PriceBook:
     """The prices by *settings*, with the list of the installed genai-prices; nothing is fetched.
+
+    What a newer list moved too far, as a process with that outbox *directory* has found, is not believed here either.
 
     Raises:
         ConfigError: if the rate card cannot be read, or is wrong.
     """
 
     def make_catalog() -> Catalog:
-        from otel_polar.billing.catalog.catalog import Catalog  # noqa: PLC0415 - slow, and not for --help
+        from otel_polar.billing.catalog.catalog import SOURCE, Catalog  # noqa: PLC0415 - slow, and not for --help
 
-        return Catalog(options=settings.catalog_options)
+        doubted = frozenset[str]() if directory is None else directory.doubted(settings, SOURCE)
+        return Catalog(options=settings.catalog_options, doubted=doubted)
 
     return PriceBook(settings, notices=Notices(), card=CardFile.of(settings), make_catalog=make_catalog)

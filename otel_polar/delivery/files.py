@@ -18,12 +18,14 @@ import contextlib
 import os
 import re
 import secrets
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from otel_polar.delivery import beside
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from otel_polar.delivery.database import Durability
     from otel_polar.delivery.notices import Notices
+    from otel_polar.settings import Settings
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
 _FINGERPRINT_DIGITS: Final = 12
@@ -159,6 +162,26 @@ class OutboxDirectory:
             return (self.path / _REPRICE).stat().st_mtime_ns
         except OSError:
             return None
+
+    def doubted(self, settings: Settings, source: str) -> frozenset[str]:
+        """The entries of the list of that *source* whose price a newer list has moved too far, and nobody accepted."""
+        if not settings.catalog_update_hours:
+            return frozenset()
+        accepted = tuple(settings.catalog_accepted_moves)
+        entries = beside.read_doubted(self.path, source)
+        return frozenset(entry for entry in entries if not any(fnmatchcase(entry, pattern) for pattern in accepted))
+
+    def is_used(self) -> bool:
+        """Whether a process that lives has a file here."""
+        for path in self.path.glob("outbox-*.db"):
+            try:
+                lock = _try_lock(path)
+            except OSError:
+                continue
+            if lock is None:
+                return True
+            lock.release()
+        return False
 
     def create(self) -> OwnedOutbox:
         """A new file for this process.

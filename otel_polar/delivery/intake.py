@@ -7,6 +7,7 @@ duplicate can come earlier or later, in another trace, or from another service.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -124,6 +125,10 @@ class Intake:
         self._counts["duplicate"] += len(verdict.duplicates) + known_already
         self._counts["dropped: unattributed"] += len(verdict.dropped)
         # Not before: what could not be written has not been decided.
+        with suppress(Exception):
+            # The application's provider of metrics must not repeat what has been decided.
+            for unpriced in verdict.unpriced:
+                self._telemetry.count_unpriced(unpriced)
         for call, is_now in verdict.known:
             call.become(is_now)
             recent.remember(call, now)
@@ -138,7 +143,9 @@ class Intake:
 
     def _decide_one(self, group: Sequence[_Read], earlier: KnownCall | None, verdict: _Verdict, now: float) -> None:
         """What becomes of one call that the spans in *group* tell of, and of one that was decided *earlier*, if any."""
-        calls = [*(() if earlier is None else earlier.calls), *(read.call for read in group)]
+        calls = [] if earlier is None else list(earlier.calls)
+        # What was held and is tried again is known already.
+        calls += [read.call for read in group if read.call not in calls]
         merged = merge(calls)
         self._scopes.look_at(calls)
         if earlier is not None and not earlier.is_held:
@@ -159,8 +166,8 @@ class Intake:
             now=now,
         )
         verdict.decided.append(answer)
-        if answer.state is State.UNPRICED:
-            self._telemetry.count_unpriced(merged)
+        if answer.state is State.UNPRICED and earlier is None:
+            verdict.unpriced.append(merged)
         others = [_duplicate(read, answer.external_id) for read in group]
         verdict.duplicates += [other for other in others if other.seq != first.seq or other.external_id != other.of]
         if earlier is not None and earlier.external_id != answer.external_id:
@@ -198,6 +205,7 @@ class _Verdict:
     decided: list[Decided] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    unpriced: list[ModelCall] = field(default_factory=list)
     known: list[tuple[KnownCall, KnownCall]] = field(default_factory=list)
 
 

@@ -75,12 +75,15 @@ _DUE_FROM_TO: Final = """
 _COUNT_HELD: Final = (
     "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') GROUP BY state"
 )
-_RETRIED_AT_START: Final = """
+_TRIED_AGAIN: Final = """
     SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
 _FORGOTTEN_UNSENT: Final = "('rejected', 'held: unattributed', 'held: unmetered')"
 
 _RECALLED: Final = "SELECT external_id, state, call, CAST(recorded_at AS REAL) FROM events ORDER BY seq DESC LIMIT ?"
 _KNOWN: Final = "SELECT external_id, state, call FROM events WHERE external_id IN (SELECT value FROM json_each(?))"
+
+TRIED_AGAIN: Final = (State.UNPRICED, State.UNBUILDABLE)
+"""Held for what may have been mended meanwhile."""
 
 MAX_WAIT_S: Final = 3_600.0
 """No event is ever postponed further: one that is due later was written before the clock was set back."""
@@ -207,12 +210,14 @@ class Outbox:
                 [(due_at, writable_text(reason), seq) for seq in seqs],
             )
 
-    def reconsider(self, *, limit: int) -> int:
-        """Put calls held for want of a price or a working user function back into the intake.
+    def reconsider(self, *, limit: int, states: Sequence[State] = TRIED_AGAIN) -> int:
+        """Put calls held for want of a price or a working user function back into the intake, the oldest first.
 
-        How many, at most *limit*: in portions, because a caller's thread may be waiting for the lock.
+        How many, at most *limit*: in portions, because a caller's thread may be waiting for the lock. What is held
+        again comes behind the others, so whoever tries all of them counts how many there were.
         """
-        seqs = self.database.read(_RETRIED_AT_START, (State.UNPRICED.value, State.UNBUILDABLE.value, limit))
+        parameters = (states[0].value, states[-1].value, limit)
+        seqs = self.database.read(_TRIED_AGAIN, parameters)
         with self.database.transaction() as transaction:
             transaction.run_many(
                 "INSERT INTO intake (recorded_at, call) SELECT recorded_at, call FROM events WHERE seq = ?",
@@ -225,6 +230,14 @@ class Outbox:
         """How many calls are still to be sent: recorded or ready."""
         query = "SELECT (SELECT count(*) FROM intake) + (SELECT count(*) FROM events WHERE state = 'ready')"
         return int(self.database.read(query)[0][0])
+
+    def reasons(self, state: State) -> dict[str, int]:
+        """Why calls are in a state that a person should look at, and how many for each reason."""
+        query = (
+            "SELECT coalesce(reason, 'no reason'), count(*) FROM events"
+            " WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state = ? GROUP BY reason ORDER BY count(*) DESC"
+        )
+        return dict(self.database.read(query, (state.value,)))
 
     def held_counts(self) -> dict[State, int]:
         """How many calls are in each state that a person should look at; states with none are left out."""

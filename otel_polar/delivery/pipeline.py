@@ -19,6 +19,7 @@ from otel_polar.billing.call import NotBilled
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.reported_cost import with_reported_cost
 from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
+from otel_polar.delivery import beside
 from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.catalog_update import CatalogUpdate
 from otel_polar.delivery.files import OutboxDirectory, directory_name
@@ -67,6 +68,8 @@ class Pipeline:
         # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
         # be written is better heard of now.
         self._storage.open()
+        if self._directory is not None:
+            beside.write_options(self._directory.path, settings)
         self._worker.start()
 
     @property
@@ -122,8 +125,9 @@ class Pipeline:
             card=self._card,
             make_catalog=self._make_catalog,
             update=self._make_update(),
+            clock=self._clock,
         )
-        delivery = Delivery(
+        self._delivery = Delivery(
             outboxes=lambda: self._storage.outboxes,
             settings=self._settings,
             price=self._prices.price,
@@ -134,18 +138,27 @@ class Pipeline:
             gather=self._storage.empty_memory,
             clock=self._clock,
         )
-        self._worker = Worker(delivery, self._tend, self.notices)
+        self._worker = Worker(self._delivery, self._tend, self.notices)
 
     def _tend(self) -> None:
         self._storage.tend()
-        if self._prices.refresh() or self._storage.is_asked_to_reprice():
-            self._storage.reconsider()
+        has_news = self._prices.refresh()
+        if self._storage.is_asked_to_reprice() or has_news:
+            self._delivery.try_held_again()
 
     def _make_catalog(self) -> Catalog:
         with self._importing:
-            from otel_polar.billing.catalog.catalog import Catalog  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.billing.catalog.catalog import SOURCE, Catalog  # noqa: PLC0415 - slow: by the delivery thread only
 
-            return Catalog(options=self._settings.catalog_options)
+            return Catalog(options=self._settings.catalog_options, doubted=self._doubted(SOURCE))
+
+    def _doubted(self, source: str) -> frozenset[str]:
+        directory = self._directory
+        return frozenset() if directory is None else directory.doubted(self._settings, source)
+
+    def _remember_doubted(self, source: str, entries: frozenset[str]) -> None:
+        if self._directory is not None:
+            beside.write_doubted(self._directory.path, source, entries)
 
     def _make_update(self) -> CatalogUpdate | None:
         if not self._settings.catalog_update_hours:
@@ -156,6 +169,7 @@ class Pipeline:
             monotonic=time.monotonic,
             clock=self._clock,
             importing=self._importing,
+            remember=self._remember_doubted,
         )
 
     def _make_sender(self) -> Sender:

@@ -45,6 +45,7 @@ class PriceBook:
         card: CardFile | None = None,
         make_catalog: Callable[[], Catalog],
         update: CatalogUpdate | None = None,
+        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._functions = tuple(PatientResolver(resolver) for resolver in settings.price_resolvers)
@@ -54,6 +55,7 @@ class PriceBook:
         self._installed: Catalog | None = None
         self._catalog: Catalog | None = None
         self._update = update
+        self._clock = clock
         self._monotonic = monotonic
         self._recover_at: float | None = None
         self._recovery_s = RECOVERY_S
@@ -71,7 +73,7 @@ class PriceBook:
 
     def refresh(self) -> bool:
         """Look whether something has changed; whether calls that wait for a price should be tried again."""
-        has_news = self._card is not None and self._card.read_again(self._notices)
+        has_news = self._card is not None and self._card.read_again(self._notices, self._clock())
         if self._update is not None:
             newer = self._update.look(self._installed)
             if newer is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.intake import Intake
+from otel_polar.delivery.outbox import TRIED_AGAIN
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from otel_polar.delivery.sender import Sender
     from otel_polar.settings import Settings
 
+AGAIN_PORTION: Final = 500
+_NOT_COUNTED: Final = -1
 PURGE_PORTION: Final = 1_000
 PURGE_INTERVAL_S: Final = 3_600.0
 IDLE_S: Final = 30.0
@@ -84,6 +87,8 @@ class Delivery:
         self._clock = clock
         self._monotonic = monotonic
         self._intakes: dict[Outbox, Intake] = {}
+        self._tries_again = True
+        self._left_to_try: dict[Outbox, int] = {}
         self._purge_at: dict[Outbox, float] = {}
         self._purged_seq: dict[Outbox, int] = {}
 
@@ -109,10 +114,20 @@ class Delivery:
         if self._sender is not None:
             self._sender.retry_now()
 
+    def try_held_again(self) -> None:
+        """Decide anew what is held for want of a price or a working user function; new calls go first.
+
+        It is done at the start, too: that may have mended the cause.
+        """
+        self._tries_again = True
+
     def step(self, rest: Rest) -> Step:
         """Decide what has rested, and send one batch. An outbox that fails does not stop the others."""
         # Two spans of one call may have come to lie in two outboxes.
         self._gather()
+        if self._tries_again:
+            self._left_to_try = dict.fromkeys(self._outboxes(), _NOT_COUNTED)
+            self._tries_again = False
         steps = [self._guarded(outbox, rest) for outbox in self._outboxes()]
         return Step(
             wait_s=min((step.wait_s for step in steps), default=IDLE_S),
@@ -137,7 +152,12 @@ class Delivery:
         return step
 
     def _step(self, outbox: Outbox, rest: Rest) -> Step:
+        if self._left_to_try.get(outbox) == _NOT_COUNTED:
+            # Now: what is held from here on has been tried.
+            held = outbox.held_counts()
+            self._left_to_try[outbox] = sum(held.get(state, 0) for state in TRIED_AGAIN)
         resting_s = self._intake(outbox).decide(settle_s=rest.settle_s, clock=self._clock)
+        is_intake_empty = resting_s is None
         if resting_s is None:
             resting_s = IDLE_S
         elif resting_s > 0:
@@ -146,6 +166,9 @@ class Delivery:
         now = self._clock()
         next_due_at = outbox.next_due_at(now)
         if next_due_at is None or next_due_at > now:
+            # A few at a time, and only when nothing else is to be done: many may be held, and for long.
+            if is_intake_empty and self._put_back_held(outbox):
+                return Step(wait_s=0.0)
             due_s = IDLE_S if next_due_at is None else next_due_at - now
             return Step(wait_s=min(resting_s, due_s, IDLE_S), is_done=resting_s > 0)
         sender = self._sender = self._sender or self._make_sender()
@@ -158,6 +181,13 @@ class Delivery:
             return Step(wait_s=min(wait_s, resting_s, IDLE_S), is_held_up=sender.held_up_s(monotonic) > 0)
         sender.send(outbox, entries, now=now, monotonic=monotonic)
         return Step(wait_s=0.0, is_held_up=sender.held_up_s(self._monotonic()) > 0)
+
+    def _put_back_held(self, outbox: Outbox) -> bool:
+        """Have some of what is held decided anew; whether there was any left to be."""
+        left = self._left_to_try.get(outbox, 0)
+        put_back = outbox.reconsider(limit=min(left, AGAIN_PORTION)) if left > 0 else 0
+        self._left_to_try[outbox] = left - put_back if put_back else 0
+        return put_back > 0
 
     def _intake(self, outbox: Outbox) -> Intake:
         intake = self._intakes.get(outbox)

@@ -7,7 +7,6 @@ same thread. What would have to wait for itself is put aside, and recorded when 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
     from otel_polar.delivery.notices import Notices
 
-RECONSIDER_PORTION: Final = 500
 GIVE_WAY_S: Final = 0.001
 """Between portions of long work on the file, so that a caller's thread that waits for it has its turn."""
 
@@ -89,7 +87,7 @@ class Storage:
         try:
             self._move_memory(own.outbox)
             if not self._is_looked_through:
-                self._reconsider(own.outbox)
+                self._say_what_is_held(own.outbox)
                 self._say_what_waits_elsewhere(directory)
                 self._is_looked_through = True
             for orphan in directory.orphans():
@@ -98,14 +96,6 @@ class Storage:
             self._notices.error(f"outbox:{own.path}", "%s", error)
             self.replace(own.outbox)
         except (OutboxError, OSError) as error:
-            self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
-
-    def reconsider(self) -> None:
-        """Try calls again that were held for want of a price or a working function of the user's."""
-        try:
-            for outbox in self.outboxes:
-                self._reconsider(outbox)
-        except OutboxError as error:
             self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
 
     def is_asked_to_reprice(self) -> bool:
@@ -217,14 +207,7 @@ class Storage:
         else:
             self._notices.over("lost", "calls are kept again, in memory; %d were lost", self._counts["lost"])
 
-    def _reconsider(self, outbox: Outbox) -> None:
-        """Try held calls again where a start may have mended the cause, and say how many are held."""
-        released = 0
-        while portion := outbox.reconsider(limit=RECONSIDER_PORTION):
-            released += portion
-            time.sleep(GIVE_WAY_S)
-        if released:
-            self._notices.warn("released", "%d calls held as unpriced or unbuildable are tried again", released)
+    def _say_what_is_held(self, outbox: Outbox) -> None:
         if held := outbox.held_counts():
             counts = ", ".join(f"{count} {state.removeprefix('held: ')}" for state, count in held.items())
             self._notices.warn("held", "calls that are held or rejected since earlier: %s", counts)

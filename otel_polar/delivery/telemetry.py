@@ -22,7 +22,7 @@ class Telemetry:
         self._unpriced: Counter | None = None
 
     def count_unpriced(self, call: ModelCall) -> None:
-        """A call was looked at and has no known price; every time it is tried again in vain counts."""
+        """A call has no known price. One that is tried again in vain counts once in a process."""
         if self._unpriced is None:
             from opentelemetry import metrics  # noqa: PLC0415 - not for the import of the package
 
@@ -33,4 +33,4 @@ class Telemetry:
             )
         # How many models there can be is bounded by the SDK, which adds up what is beyond its limit.
         provider, model = call.provider or "unknown", call.model or "unknown"
-        self._unpriced.add(1, {"gen_ai.provider.name": provider, "gen_ai.request.model": model})
+        self._unpriced.add(1, {"gen_ai.provider.name": provider, "otel_polar.model": model})

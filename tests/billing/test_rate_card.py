@@ -229,7 +229,7 @@ def test_the_price_says_which_card_and_entry_it_is_by() -> None:
     price = PRECEDENCE(query("openai", "gpt-4o", external_customer_id="user_42"))
 
     assert isinstance(price, Price)
-    assert (price.source, price.matched) == ("rate card 7", "openai/gpt-4o for user_42")
+    assert (price.source, price.matched) == ("rate card 7", "openai/gpt-4o")
     assert not price.is_approximate
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.delivery.rows import State
 from tests.cli.test_sandbox_command import run
@@ -60,7 +61,7 @@ def test_calls_of_a_process_that_has_ended_are_priced_and_sent(
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
 
     assert result.returncode == 0, result.stderr
-    assert "3 of 3 unpriced calls have a price now" in result.stdout
+    assert "3 calls were unpriced, 0 still are" in result.stdout
     assert [event["metadata"]["cost_nanos"] for event in polar_sandbox.events()] == [200_000] * 3
 
 
@@ -73,8 +74,8 @@ def test_what_is_still_unpriced_is_said_with_its_reason(polar_sandbox: SandboxSe
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path))
 
     assert result.returncode == 1
-    assert "0 of 2 unpriced calls have a price now" in result.stdout
-    assert "2 still unpriced: genai-prices 0.2.3 has no model 'gpt-9000' of provider 'openai'" in result.stdout
+    assert "2 calls were unpriced, 2 still are" in result.stdout
+    assert "2 unpriced: genai-prices 0.2.3 has no model 'gpt-9000' of provider 'openai'" in result.stdout
     assert polar_sandbox.events() == []
 
 
@@ -87,9 +88,12 @@ def test_a_polar_that_is_down_leaves_them_priced_on_disk(tmp_path: Path, card: P
     result = run("outbox", "reprice", "--timeout", "0.5", env=environment(NOWHERE, tmp_path, card))
 
     assert result.returncode == 1
-    assert "1 of 1 unpriced calls have a price now" in result.stdout
+    assert "1 calls were unpriced, 0 still are" in result.stdout
     assert "not all of them could be sent now" in result.stderr
     assert "Traceback" not in result.stderr
+    again = run("outbox", "reprice", "--timeout", "0.5", env=environment(NOWHERE, tmp_path, card))
+    assert again.returncode == 1, "they still wait"
+    assert "1 calls were to be sent" in again.stdout
 
 
 def test_a_running_process_is_asked_and_its_file_left_alone(
@@ -102,8 +106,8 @@ def test_a_running_process_is_asked_and_its_file_left_alone(
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
 
     assert result.returncode == 0, result.stderr
-    assert "0 of 0 unpriced calls" in result.stdout
-    assert "try theirs again within 30 s" in result.stdout
+    assert "0 calls were unpriced, 0 still are" in result.stdout
+    assert "tries its own again within 30 s" in result.stdout
     assert pipeline._storage.is_asked_to_reprice()
     (outbox,) = pipeline.outboxes
     assert outbox.counts() == {State.UNPRICED: 1}
@@ -112,17 +116,60 @@ def test_a_running_process_is_asked_and_its_file_left_alone(
 
 
 def test_calls_that_are_held_for_other_reasons_stay(polar_sandbox: SandboxServer, tmp_path: Path, card: Path) -> None:
-    """Nobody to bill is not a matter of price."""
+    """No tokens, or a function that raised, are not matters of price."""
     pipeline = Pipeline(settings(base_url=polar_sandbox.url, outbox_dir=tmp_path))
     pipeline.take(a_span(**{"gen_ai.usage.output_tokens": -1}), ALICE, {})
+    pipeline.force_flush(10.0)
+    pipeline.shutdown()
+    (outbox,) = pipeline.outboxes
+    path = outbox.path
+    let_go(pipeline)
+
+    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
+
+    assert result.returncode == 0, result.stderr
+    assert "0 calls were unpriced, 0 still are" in result.stdout
+    assert Outbox(path).counts() == {State.UNMETERED: 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"markup": "1.25"}, "markup is 1.25, here none"),
+        ({"event_name": "my_llm"}, "event_name is my_llm, here llm_usage"),
+        ({"map_metadata": lambda _call, metadata: metadata}, "map_metadata is a function, which is only in code"),
+        ({"price_resolvers": lambda _query: None}, "price_resolvers is a function, which is only in code"),
+        ({"rate_card": {"gpt-4o": {"promptTokens": 1e-6}}}, "rate_card is made in code, here a file"),
+    ],
+)
+def test_events_are_not_made_by_other_options_than_the_applications(
+    polar_sandbox: SandboxServer, tmp_path: Path, card: Path, options: dict[str, Any], why: str
+) -> None:
+    """They would be frozen, under another name or without the charge."""
+    pipeline = Pipeline(settings(base_url=polar_sandbox.url, outbox_dir=tmp_path, **options))
+    pipeline.take(unknown(), ALICE, {})
     pipeline.force_flush(10.0)
     pipeline.shutdown()
     let_go(pipeline)
 
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
 
-    assert result.returncode == 0, result.stderr
-    assert "0 of 0 unpriced calls" in result.stdout
+    assert result.returncode == 1
+    assert "the application makes its events by other options" in result.stderr
+    assert why in result.stderr
+    assert polar_sandbox.events() == []
+    forced = run("outbox", "reprice", "--force", env=environment(polar_sandbox.url, tmp_path, card))
+    assert forced.returncode == 0, forced.stderr
+    assert len(polar_sandbox.events()) == 1
+
+
+def test_another_directory_is_no_success(tmp_path: Path) -> None:
+    """A wrong token would look as if nothing waited."""
+    result = run("outbox", "reprice", env=environment(NOWHERE, tmp_path / "none"))
+
+    assert result.returncode == 1
+    assert "there is no " in result.stderr
+    assert not (tmp_path / "none").exists()
 
 
 def test_without_a_token_it_says_what_is_missing(tmp_path: Path) -> None:

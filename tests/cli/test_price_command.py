@@ -86,7 +86,7 @@ def test_the_rate_card_the_markup_and_the_customer_are_those_of_the_process(tmp_
     told = lines("openai", "gpt-4o", "--input", "1000000", "--customer", "user_42", env=env)
 
     assert told[2:6] == ["input 1,000,000 1 1", "request 0.5", "cost 1.5", "charge x 1.5 2.25"]
-    assert told[-1] == "by prices.toml 7, entry openai/gpt-4o for user_42"
+    assert told[-1] == "by prices.toml 7, entry openai/gpt-4o"
 
 
 def test_what_may_be_off_is_said() -> None:

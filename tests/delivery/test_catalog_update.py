@@ -13,13 +13,16 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 from otel_polar.billing.catalog.catalog import SOURCE, Catalog
 from otel_polar.billing.pricing import Price, Unpriced, price_call
 from otel_polar.billing.usage import TokenUsage
-from otel_polar.delivery.catalog_update import HOUR_S, CatalogUpdate
+from otel_polar.delivery import beside
+from otel_polar.delivery.catalog_update import HOUR_S, RETRY_S, CatalogUpdate
+from otel_polar.delivery.files import OutboxDirectory
 from otel_polar.delivery.notices import Notices
 from tests.delivery.price_lists import PriceListServer, published, serving
 from tests.delivery.support import NOON, Clock, a_call, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MODELS: Final = tuple(f"model-{number}" for number in range(20))
 
@@ -217,3 +220,30 @@ def test_a_refused_list_is_over_when_a_good_one_comes(
 
     assert fetched(update, installed) is not None
     assert "the list prices that are fetched are used again" in caplog.text
+
+
+def test_a_failed_fetch_is_tried_again_soon(server: PriceListServer, clock: Clock) -> None:
+    """A network that is late at boot must not mean the old list for a day."""
+    update, installed = update_from(server, clock), Catalog(lists())
+    server.status = 503
+    assert update.first(installed) is None
+    server.status = 200
+
+    clock.now = NOON + RETRY_S
+    assert fetched(update, installed) is not None
+
+
+def test_what_moved_too_far_is_not_forgotten_by_a_restart(tmp_path: Path) -> None:
+    """Nobody has looked yet; the next process may find the server of the lists down."""
+    held = settings(catalog_update_hours=24)
+    directory = OutboxDirectory(tmp_path, Notices())
+    beside.write_doubted(tmp_path, SOURCE, frozenset({"openai/gpt-4o", "openai/o3"}))
+
+    assert directory.doubted(held, SOURCE) == {"openai/gpt-4o", "openai/o3"}
+    assert directory.doubted(settings(catalog_update_hours=24, catalog_accepted_moves="*/o3"), SOURCE) == {
+        "openai/gpt-4o"
+    }
+    assert directory.doubted(settings(), SOURCE) == frozenset(), "only who asks for newer lists is told of them"
+    assert directory.doubted(held, "genai-prices 99") == frozenset(), "another installed list is another matter"
+    (tmp_path / "doubted.json").write_text("5")
+    assert directory.doubted(held, SOURCE) == frozenset()

@@ -39,6 +39,7 @@ def book(*, make_catalog: Any = Catalog, monotonic: Clock | None = None, **optio
         notices=Notices(),
         card=CardFile.of(loaded),
         make_catalog=make_catalog,
+        clock=lambda: NOON + 60.0,
         monotonic=monotonic or Clock(),
     )
 
@@ -50,9 +51,10 @@ def price_of(prices: PriceBook, **changes: Any) -> Price:
 
 
 def replaced(path: Path, text: str) -> None:
-    """Another file in its place, as an editor saves."""
+    """Another file in its place, as an editor saves, some time ago."""
     new = path.with_suffix(".new")
     new.write_text(text)
+    os.utime(new, (NOON, NOON))
     new.replace(path)
 
 
@@ -166,21 +168,25 @@ def test_what_a_failing_price_service_held_is_tried_again_after_a_while() -> Non
     assert price_of(prices).usd == Decimal(1)
 
 
-def test_a_service_that_is_down_is_not_asked_for_every_call() -> None:
-    """Each time takes its whole timeout, in the thread that delivers everything."""
+def test_calls_to_a_model_that_keeps_failing_are_not_asked_about_for_a_while() -> None:
+    """Each time all calls that wait would be looked at again."""
     clock, asked = Clock(), []
 
     def service(query: PriceQuery) -> Price:
         asked.append(query)
-        raise TimeoutError
+        raise TimeoutError("a secret")
 
     prices = book(price_resolvers=service, monotonic=clock)
     answers = [prices.price(a_call(number)) for number in range(10)]
 
     assert len(asked) == MAX_FAILURES
-    assert isinstance(answers[-1], Unpriced)
-    assert "service failed 3 times in a row and is asked again later" in answers[-1].reason
-    assert answers[-1].may_recover
+    first, last = answers[0], answers[-1]
+    assert isinstance(first, Unpriced)
+    assert isinstance(last, Unpriced)
+    assert "service raised TimeoutError in service, test_price_book.py" in first.reason
+    assert "secret" not in first.reason
+    assert "service failed 3 times in a row and is asked again later" in last.reason
+    assert (last.may_recover, last.wants_entry) == (True, False)
     waits = []
     for _ in range(6):
         since = clock.now
@@ -192,28 +198,35 @@ def test_a_service_that_is_down_is_not_asked_for_every_call() -> None:
     assert waits == [RECOVERY_S, 2 * RECOVERY_S, 4 * RECOVERY_S, 8 * RECOVERY_S, MAX_RECOVERY_S, MAX_RECOVERY_S]
 
 
-def test_a_function_that_fails_for_some_calls_is_asked_for_the_others() -> None:
-    """One bad model must not hold up the good ones."""
-
-    def picky(query: PriceQuery) -> Price:
-        if query.model == "bad":
-            raise KeyError(query.model)
-        return Price(Decimal(1), "mine")
-
-    prices = book(price_resolvers=picky)
-    models = ["bad", "bad", "good"] * 5
-
-    answers = [prices.price(a_call(response_model=model)) for model in models]
-
-    assert [isinstance(answer, Price) for answer in answers] == [model == "good" for model in models]
-
-
-def test_a_file_that_was_touched_but_not_changed_is_read_without_harm(tmp_path: Path) -> None:
-    """Configuration management rewrites files."""
+def test_a_file_that_was_touched_but_not_changed_is_no_news(tmp_path: Path) -> None:
+    """Configuration management rewrites files, and all that is held would be looked at again."""
     path = tmp_path / "prices.toml"
     path.write_text(CARD.format("1"))
     prices = book(rate_card=path)
     os.utime(path, (NOON, NOON))
 
-    assert prices.refresh()
+    assert not prices.refresh()
     assert price_of(prices).usd == Decimal("0.0001")
+
+
+def test_a_file_is_not_read_in_the_moment_when_it_is_written(tmp_path: Path) -> None:
+    """Half of a card may be a card, by which a customer's own price is everybody's."""
+    path = tmp_path / "prices.toml"
+    path.write_text(CARD.format("1"))
+    prices = book(rate_card=path)
+    path.write_text(CARD.format("2"))
+    os.utime(path, (NOON + 59.0, NOON + 59.0))
+
+    assert not prices.refresh()
+    assert price_of(prices).usd == Decimal("0.0001")
+    os.utime(path, (NOON + 58.0, NOON + 58.0))
+    assert prices.refresh()
+    assert price_of(prices).usd == Decimal("0.0002")
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = tmp_path / "prices.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + CARD.format("1").encode())
+
+    assert price_of(book(rate_card=path)).usd == Decimal("0.0001")

@@ -18,9 +18,9 @@ from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Failed
 from otel_polar.delivery.rows import State
 from otel_polar.delivery.sender import Budget, Sender
-from otel_polar.delivery.step import IDLE_S, NO_REST, Delivery
+from otel_polar.delivery.step import AGAIN_PORTION, IDLE_S, NO_REST, Delivery
 from otel_polar.errors import OutboxDamagedError
-from tests.delivery.support import NOON, Clock, FarEnd, a_record, settings
+from tests.delivery.support import NOON, Clock, FarEnd, a_call, a_record, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -320,3 +320,45 @@ def test_a_damaged_outbox_is_handed_over_to_be_replaced(outbox: Outbox, clock: C
         delivery.step(NO_REST)
 
     assert handed_over == [outbox]
+
+
+def test_what_was_held_is_tried_again_at_a_start_each_once_and_after_new_calls(outbox: Outbox, clock: Clock) -> None:
+    """A new release brings new prices; but a hundred thousand calls that wait must not hold up those of today."""
+    held = AGAIN_PORTION + 100
+    for number in range(held):
+        outbox.record(a_record(number, response_model="gpt-9000", request_model="gpt-9000"), NOON)
+    asked: list[str] = []
+
+    def price(call: ModelCall) -> Price | Unpriced:
+        asked.append(call.model or "")
+        return Unpriced("no such model") if call.model == "gpt-9000" else Price(Decimal(1), "test")
+
+    earlier = a_delivery(outbox, clock, AllAccepted(), price=price)
+    while not earlier.step(NO_REST).is_done:
+        pass
+    assert len(asked) == held, "what this process holds itself is not tried again"
+    asked.clear()
+    outbox.record(a_record(held), NOON)
+    later = a_delivery(outbox, clock, AllAccepted(), price=price)
+    later.step(NO_REST)
+    assert asked == ["gpt-4o-mini-2024-07-18"]
+    while not later.step(NO_REST).is_done:
+        pass
+
+    assert asked[1:] == ["gpt-9000"] * held
+    assert outbox.counts() == {State.SENT: 1, State.UNPRICED: held}
+
+
+def test_trying_again_and_again_fills_neither_memory_nor_ledger(outbox: Outbox, clock: Clock) -> None:
+    """A price service may be down for a day."""
+    delivery = a_delivery(outbox, clock, AllAccepted(), price=lambda _call: Unpriced("down", may_recover=True))
+    outbox.record(a_record(), NOON)
+    for _ in range(50):
+        delivery.try_held_again()
+        while not delivery.step(NO_REST).is_done:
+            pass
+        clock.now += 60.0
+
+    (known,) = delivery._intake(outbox)._remembered(clock.now, clock.now).related([a_call()])
+    assert len(known.calls) == 1
+    assert outbox.counts() == {State.UNPRICED: 1}

@@ -12,7 +12,7 @@ from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.rows import State
 from otel_polar.delivery.storage import Storage
-from otel_polar.errors import OutboxError
+from otel_polar.errors import OutboxDamagedError, OutboxError
 from tests.delivery.support import NOON, a_record, damage_last_page, ready
 
 if TYPE_CHECKING:
@@ -256,24 +256,6 @@ def test_what_waits_for_another_server_or_token_is_said_with_what_to_do(
     assert sum(outbox.waiting() for outbox in late.outboxes) == 3
 
 
-def test_calls_held_for_a_price_are_decided_again_at_a_start(
-    directory: OutboxDirectory,
-    make_storage: MakeStorage,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A new release brings new prices."""
-    storage = make_storage(directory)
-    storage.open()
-    (outbox,) = storage.outboxes
-    ready(outbox, [1])
-    outbox.database.write("UPDATE events SET state = ?", (State.UNPRICED.value,))
-
-    storage.tend()
-
-    assert outbox.counts() == {State.RECORDED: 1}
-    assert "1 calls held as unpriced or unbuildable are tried again" in caplog.text
-
-
 def test_what_is_held_is_counted_at_a_start(
     directory: OutboxDirectory,
     make_storage: MakeStorage,
@@ -335,11 +317,11 @@ def test_an_orphan_is_left_for_later_while_our_own_file_cannot_be_written(
     assert not path.exists()
 
 
-def test_our_own_file_is_replaced_when_it_turns_out_damaged_while_tending(
+def test_our_own_file_is_replaced_when_it_turns_out_damaged_in_use(
     directory: OutboxDirectory,
     make_storage: MakeStorage,
 ) -> None:
-    """Held calls are looked for at the start, before anything is sent."""
+    """What is held is tried again while the process lives."""
     path = an_orphan(directory, "00000000", 0)
     outbox = Outbox(path)
     ready(outbox, range(200))
@@ -348,8 +330,11 @@ def test_our_own_file_is_replaced_when_it_turns_out_damaged_while_tending(
     damage_last_page(path)
     storage = make_storage(directory)
     storage.open()
+    (own,) = storage.outboxes
 
-    storage.tend()
+    with pytest.raises(OutboxDamagedError):
+        own.reconsider(limit=200)
+    storage.replace(own)
 
     assert not path.exists()
     assert len(list(directory.path.glob("damaged-*.db"))) == 1

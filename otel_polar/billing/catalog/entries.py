@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -71,24 +72,32 @@ class Entries:
             return Unpriced("the span names no provider (gen_ai.provider.name)")
         called = provider_id(provider_name)
         notes: tuple[str, ...] = ()
+        host: str | None = None
         place = None if server_address is None else self._hosts.place(server_address)
+        if server_address is None and self._options.self_hosted:
+            notes = ("the span does not say which host was called (self_hosted)",)
         if place is not None:
             if place.why_other is not None:
                 return Unpriced(f"{self._source} has no price for calls to {place.host}: {place.why_other}")
             if place.is_self_hosted:
                 why = f"the call went to {place.host}, which is self-hosted: only a rate card has its price"
                 return Unpriced(why, host=place.host)
+            if place.provider != called:
+                host = place.host
             called = place.provider or called
             notes = place.notes
         provider = self._by_id.get(called or "")
         if provider is None:
-            return Unpriced(f"{self._source} has no provider {provider_name!r}")
-        return self._find_model(provider, provider_name, (request_model, response_model), notes)
+            return Unpriced(f"{self._source} has no provider {provider_name!r}", host=host)
+        # Whose it is by the host, where that is somebody else.
+        whose = repr(provider_name) if host is None else f"{provider.id!r} ({host})"
+        found = self._find_model(provider, whose, (request_model, response_model), notes)
+        return found if isinstance(found, Entry) or host is None else replace(found, host=host)
 
     def _find_model(
         self,
         provider: Provider,
-        provider_name: str,
+        whose: str,
         models: tuple[str | None, str | None],
         notes: tuple[str, ...],
     ) -> Entry | Unpriced:
@@ -109,12 +118,12 @@ class Entries:
             found = asked or found
         if found is None:
             return Unpriced(
-                f"{self._source} has no model {response_model or request_model!r} of provider {provider_name!r}",
+                f"{self._source} has no model {response_model or request_model!r} of provider {whose}",
             )
         if isinstance(found, Unpriced) or found.is_certain or self._options.approximate_models == "price":
             return found
         return Unpriced(
-            f"{self._source} has no model {response_model or request_model!r} of provider {provider_name!r}, only"
+            f"{self._source} has no model {response_model or request_model!r} of provider {whose}, only"
             f" {found.matched}, which may cost something else (approximate_models, OTEL_POLAR_APPROXIMATE_MODELS)",
         )
 

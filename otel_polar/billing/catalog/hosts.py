@@ -25,6 +25,7 @@ _HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(\[[^\]]*\]|[^/
 _READABLE: Final = re.compile(r"[a-z0-9._:-]{1,253}")
 _MORE_PATTERNS: Final = {
     # Hosts that the patterns of genai-prices 0.2.3 leave out.
+    "openai": r"https://[a-z]+\.api\.openai\.com/",
     "aws": r"https://(?:[^/]+\.)?bedrock(?:-runtime|-mantle)?(?:-fips)?\.[^/]*\.?amazonaws\.com/",
 }
 _OTHER_PRICES: Final = (
