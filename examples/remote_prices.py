@@ -17,10 +17,9 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from openai import OpenAI
-from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_polar import PolarSpanProcessor, Price, PriceQuery, Rates, Unpriced, bill_to
+from otel_polar import PolarInstrumentor, Price, PriceQuery, Rates, Unpriced, bill_to
 
 REMEMBERED_S = 3_600.0
 MAX_REMEMBERED = 1_000
@@ -70,8 +69,8 @@ class RemotePrices:
 
 
 provider = TracerProvider()  # the one you have already
-provider.add_span_processor(PolarSpanProcessor(price_resolvers=RemotePrices(os.environ["PRICE_SERVICE_URL"])))
-OpenAIInstrumentor().instrument(tracer_provider=provider)
+prices = RemotePrices(os.environ["PRICE_SERVICE_URL"])
+PolarInstrumentor().instrument(tracer_provider=provider, price_resolvers=prices)
 
 with bill_to("user_42"):
     answer = OpenAI().chat.completions.create(

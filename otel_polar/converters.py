@@ -15,6 +15,7 @@ from otel_polar.errors import ConfigError
 
 MAX_EVENT_NAME_CHARACTERS: Final = 128
 MAX_FACTOR_DIGITS: Final = 24
+MIN_SECRET_CHARACTERS: Final = 16
 
 
 def text(name: str, value: object) -> str:
@@ -51,8 +52,11 @@ def url(name: str, value: object) -> str:
 
 def event_name(name: str, value: object) -> object:
     """An event name of 1 to 128 characters, or a function that answers one."""
-    if callable(value):
-        return value
+    return value if callable(value) else name_of_event(name, value)
+
+
+def name_of_event(name: str, value: object) -> str:
+    """An event name of 1 to 128 characters."""
     checked = text(name, value)
     if len(checked) > MAX_EVENT_NAME_CHARACTERS:
         raise ConfigError(f"{name} has {len(checked)} characters: Polar takes at most {MAX_EVENT_NAME_CHARACTERS}")
@@ -74,6 +78,15 @@ def functions(name: str, value: object) -> tuple[object, ...]:
     for each in several:
         if not callable(each):
             raise ConfigError(f"{name} is {value!r}: it must be a function of a PriceQuery, or several")
+    return several
+
+
+def span_rules(name: str, value: object) -> tuple[object, ...]:
+    """One rule, or several."""
+    several = (value,) if hasattr(value, "matches") or not isinstance(value, Iterable) else tuple(value)
+    for each in several:
+        if not hasattr(each, "matches"):
+            raise ConfigError(f"{name} is {value!r}: it must be a SpanRule, or several")
     return several
 
 
@@ -140,6 +153,29 @@ def directory(name: str, value: object) -> Path:
         return path.expanduser().absolute()
     except RuntimeError as error:
         raise ConfigError(f"{name} is {str(path)!r}: {error}") from error
+
+
+def switch(name: str, value: object) -> bool:
+    """``true`` or ``false``, in words or as a truth value."""
+    words = {"true": True, "false": False}
+    told = words.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(told, bool):
+        raise ConfigError(f"{name} is {value!r}: it must be 'true' or 'false'")
+    return told
+
+
+def secret(name: str, value: object) -> str:
+    """A secret of at least 16 characters; the message never repeats it."""
+    if not isinstance(value, str) or len(value.strip()) < MIN_SECRET_CHARACTERS:
+        raise ConfigError(f"{name} must be text of at least {MIN_SECRET_CHARACTERS} characters")
+    return value.strip()
+
+
+def estimate(name: str, value: object) -> object:
+    """``off``, ``bytes``, or a function of a model and a text."""
+    if callable(value):
+        return value
+    return None if one_of("off", "bytes")(name, value) == "off" else "bytes"
 
 
 def one_of(*choices: str) -> Callable[[str, object], str]:

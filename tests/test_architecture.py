@@ -23,13 +23,14 @@ ROOMS = {
     "service": {"billing", "delivery", "service"},
     "cli": {"billing", "delivery", "capture", "service", "sandbox", "cli", "otel_polar"},
     "sandbox": {"sandbox"},
+    # Below the other rooms, except that it names the types and default keys of billing.
+    "settings": {"billing", "settings"},
 }
 BELOW_ALL = {"errors", "settings", "options", "converters", "_version"}
 # The sandbox must not share our mistakes, so not even those.
 BELOW_ROOM = {room: set() if room == "sandbox" else BELOW_ALL for room in ROOMS}
-# Top-level modules are below the rooms, except that settings name the types and default keys of billing.
+# Top-level modules are below the rooms.
 TOP_LEVEL_MAY_IMPORT = {
-    "settings": {"billing", "errors", "options", "converters"},
     "options": {"billing"},
     "converters": {"errors"},
     "errors": set(),

@@ -38,6 +38,8 @@ def environment(polar_sandbox: SandboxServer, tmp_path: Path) -> Iterator[dict[s
             **os.environ,
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": endpoint.base_url,
+            # Otherwise a warning says that this is not OpenAI's own host.
+            "OTEL_POLAR_GATEWAYS": "127.0.0.1",
             "OTEL_POLAR_OUTBOX_DIR": str(tmp_path / "outbox"),
             "POLAR_ACCESS_TOKEN": "polar_oat_test",
             "POLAR_BASE_URL": polar_sandbox.url,

@@ -12,10 +12,13 @@ import otel_polar
 def test_the_public_names_are_these() -> None:
     """Adding one is a decision, removing one breaks somebody."""
     assert otel_polar.__all__ == [
+        "BillingSampler",
         "ConfigError",
         "Customer",
         "ModelCall",
         "OtelPolarError",
+        "PolarInstrumentor",
+        "PolarSpanExporter",
         "PolarSpanProcessor",
         "Price",
         "PriceQuery",
@@ -23,10 +26,14 @@ def test_the_public_names_are_these() -> None:
         "RateCard",
         "Rates",
         "Settings",
+        "SpanRule",
         "TokenUsage",
         "Unpriced",
         "__version__",
         "bill_to",
+        "carry_context",
+        "hide_billing_baggage",
+        "metered",
     ]
 
 

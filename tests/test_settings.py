@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from otel_polar.billing.customer import CustomerKeys
+from otel_polar.billing.measurement import SpanRule
 from otel_polar.billing.rate_card import RateCard
 from otel_polar.errors import ConfigError, OtelPolarError
 from otel_polar.options import Options
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from otel_polar.billing.pricing import PriceQuery
 
 TOKEN: Final = "polar_oat_s3cr3t"
-IN_CODE_ONLY: Final = ("map_metadata", "price_resolvers")
+IN_CODE_ONLY: Final = ("map_metadata", "price_resolvers", "span_rules")
+SECRET: Final = "16 characters or more"
+SECRETS: Final = ("access_token", "baggage_secret")
 A_CARD: Final = {"gpt-4o": {"promptTokens": 2.5e-6}}
 
 
@@ -32,6 +35,11 @@ def load(environ: dict[str, str] | None = None, **options: Any) -> Settings:
 def name_of(call: ModelCall) -> str:
     """Answer an event's name."""
     return call.operation
+
+
+def count(_model: str | None, text: str) -> int:
+    """Count a token for each character."""
+    return len(text)
 
 
 def no_price(_query: PriceQuery) -> None:
@@ -84,6 +92,10 @@ VALUES: Final[list[tuple[str, str, str, object, object, object]]] = [
     ),
     ("member_id_keys", "OTEL_POLAR_MEMBER_ID_KEYS", "seat", ("seat",), (), ()),
     ("user_id_attributes", "OTEL_POLAR_USER_ID_ATTRIBUTES", "app.user", ("app.user",), (), ()),
+    ("baggage_secret", "OTEL_POLAR_BAGGAGE_SECRET", f" {SECRET} ", SECRET, SECRET[::-1], SECRET[::-1]),
+    ("baggage_max_age_s", "OTEL_POLAR_BAGGAGE_MAX_AGE_S", "60", 60.0, 31_536_000, 31_536_000.0),
+    ("baggage_hosts", "OTEL_POLAR_BAGGAGE_HOSTS", "*.internal, b", ("*.internal", "b"), (), ()),
+    ("trust_baggage", "OTEL_POLAR_TRUST_BAGGAGE", "True", True, False, False),
     ("bill_scopes", "OTEL_POLAR_BILL_SCOPES", "openai*, mine", ("openai*", "mine"), (), ()),
     ("tags", "OTEL_POLAR_TAGS", "plan,region , team", ("plan", "region", "team"), "plan,region", ("plan", "region")),
     ("on_unattributed", "OTEL_POLAR_ON_UNATTRIBUTED", "drop", "drop", "hold", "hold"),
@@ -119,6 +131,10 @@ VALUES: Final[list[tuple[str, str, str, object, object, object]]] = [
         ("groq/*",),
         ("groq/*",),
     ),
+    ("record_unsampled", "OTEL_POLAR_RECORD_UNSAMPLED", "genai", "genai", "none", "none"),
+    ("openai_hooks", "OTEL_POLAR_OPENAI_HOOKS", "false", False, True, True),
+    ("agent_event_name", "OTEL_POLAR_AGENT_EVENT_NAME", "agent_run", "agent_run", "run", "run"),
+    ("estimate_tokens", "OTEL_POLAR_ESTIMATE_TOKENS", "bytes", "bytes", count, count),
     ("outbox_dir", "OTEL_POLAR_OUTBOX_DIR", "/var/lib/ob", Path("/var/lib/ob"), Path("/srv/ob"), Path("/srv/ob")),
     ("settle_s", "OTEL_POLAR_SETTLE_S", "0", 0.0, 3_600, 3_600.0),
     ("linger_s", "OTEL_POLAR_LINGER_S", "2.5", 2.5, 0, 0.0),
@@ -192,7 +208,9 @@ def test_functions_are_given_in_code_only() -> None:
     assert load(map_metadata=keep).map_metadata is keep
     assert load(price_resolvers=no_price).price_resolvers == (no_price,)
     assert load(price_resolvers=[no_price, RateCard(A_CARD)]).price_resolvers[0] is no_price
-    assert [variables()[option] for option in IN_CODE_ONLY] == ["", ""]
+    rule = SpanRule(event_name="report")
+    assert (load(span_rules=rule).span_rules, load(span_rules=[rule]).span_rules) == ((rule,), (rule,))
+    assert [variables()[option] for option in IN_CODE_ONLY] == ["", "", ""]
 
 
 def test_a_markup_may_be_a_function() -> None:
@@ -202,6 +220,18 @@ def test_a_markup_may_be_a_function() -> None:
 
 # option, a wrong value, what the message says of it
 WRONG: Final[list[tuple[str, Any, str]]] = [
+    ("baggage_secret", "too short", "must be text of at least 16 characters"),
+    ("baggage_secret", 5, "must be text of at least 16 characters"),
+    ("baggage_max_age_s", 0, "from 1 to 3.1536e+07"),
+    ("baggage_hosts", ["a", ""], "every key must be text"),
+    ("trust_baggage", "yes", "it must be 'true' or 'false'"),
+    ("trust_baggage", 1, "it must be 'true' or 'false'"),
+    ("record_unsampled", "some", "'all' or 'genai' or 'none'"),
+    ("openai_hooks", "on", "it must be 'true' or 'false'"),
+    ("span_rules", "x", "it must be a SpanRule, or several"),
+    ("span_rules", [5], "it must be a SpanRule, or several"),
+    ("agent_event_name", "x" * 129, "at most 128"),
+    ("estimate_tokens", "tiktoken", "'off' or 'bytes'"),
     ("access_token", "", "must be text that is not empty"),
     ("access_token", "polar_oat_s3 cr3t", "characters that no access token has"),
     ("access_token", "polar_oat_s3\ncr3t", "characters that no access token has"),
@@ -291,7 +321,7 @@ def test_a_wrong_keyword_is_one_error_that_names_option_variable_and_value(optio
     named = f"{option} ({variables()[option]})" if variables()[option] else option
     assert message.startswith(f"{named} "), message
     assert why in message
-    assert option == "access_token" or repeats(message, value)
+    assert option in SECRETS or repeats(message, value)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +336,7 @@ def test_a_wrong_variable_is_the_same_error(option: str, value: str, why: str) -
     message = str(caught.value)
     assert message.startswith(f"{option} ({variables()[option]}) "), message
     assert why in message
-    assert option == "access_token" or repeats(message, value.strip())
+    assert option in SECRETS or repeats(message, value.strip())
 
 
 def test_a_wrong_value_is_told_before_a_wrong_default_could_be_used() -> None:
@@ -358,7 +388,7 @@ def test_white_space_around_a_token_is_no_part_of_it() -> None:
 def test_an_unknown_option_is_a_type_error_that_lists_the_options() -> None:
     """A slip of the pen in a keyword must not be ignored, as it would be in a variable."""
     with pytest.raises(
-        TypeError, match="unknown option 'acces_token'; the options are access_token, approximate_models, base_url"
+        TypeError, match="unknown option 'acces_token'; the options are access_token, agent_event_name, approx"
     ) as caught:
         load(acces_token=TOKEN)
 

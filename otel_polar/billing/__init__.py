@@ -9,6 +9,8 @@
                       counts.py      its tokens                                     catalog/
                       customer.py    who pays                                       rates.py, money.py
 
+``measurement`` reads usage that is no call to a model, ``agents`` which spans are runs around such calls.
+
 What is read is in tables, with a source each: ``semconv`` (names of attributes), ``operation`` (what is one request),
 ``scopes`` (what an emitter means by a number, and where it sits), ``provider``, ``provider_usage``, ``models``,
 ``response_id``. ``explain`` shows for any span what came of it.

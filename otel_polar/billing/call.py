@@ -43,7 +43,8 @@ class ModelCall(NamedTuple):
     calls of the same ``process``. Absent names are ``None``. ``is_total`` marks the sum of several requests of an
     emitter that has no spans for them. ``service_tier`` is what the provider said it answered in, and
     ``requested_service_tier`` what was asked for where nothing says that. ``reported_cost_usd`` is a number as text,
-    from a span whose word on it is trusted.
+    from a span whose word on it is trusted. ``is_estimated`` marks tokens that are a guess of ours.
+    ``parent_event_id`` is the event of the agent's run that the call is part of.
     """
 
     trace_id: str
@@ -68,6 +69,8 @@ class ModelCall(NamedTuple):
     is_total: bool = False
     requested_service_tier: str | None = None
     reported_cost_usd: str | None = None
+    is_estimated: bool = False
+    parent_event_id: str | None = None
 
     @property
     def model(self) -> str | None:

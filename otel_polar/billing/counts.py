@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing import semconv
 from otel_polar.billing.attributes import NAME_COUNT, Found
-from otel_polar.billing.operation import IMAGE_GENERATION, WITHOUT_OUTPUT, Operation
+from otel_polar.billing.operation import OUTPUT_OF_ONE_KIND, WITHOUT_OUTPUT, Operation
 from otel_polar.billing.provider_usage import read_provider_usage
 from otel_polar.billing.scopes import (
     INPUT_WITHOUT_CACHE,
@@ -97,9 +97,10 @@ def _build(
     if (scope, operation.stated) in OUTPUT_WITHOUT_REASONING:
         output_tokens += reasoning
     media = Media(*(parts[name] for name in Media._fields))
-    if operation.name == IMAGE_GENERATION and not media.image_output_tokens:
+    kind = OUTPUT_OF_ONE_KIND.get(operation.name)
+    if kind is not None and not getattr(media, kind):
         # The answer of a request for images is nothing else (OpenAI, images/generations: usage.output_tokens).
-        media = media._replace(image_output_tokens=output_tokens - reasoning)
+        media = media._replace(**{kind: output_tokens - reasoning})
     return build_usage(input_tokens, output_tokens, cache_read, cache_write, cache_write_1h, reasoning, media)
 
 

@@ -52,13 +52,18 @@ MapMetadata: TypeAlias = "Callable[[ModelCall, Metadata], Metadata]"
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """One event as Polar's ingest endpoint takes it. ``timestamp`` is ISO 8601 in UTC, to the microsecond."""
+    """One event as Polar's ingest endpoint takes it.
+
+    ``timestamp`` is ISO 8601 in UTC, to the microsecond. ``parent_id`` is another event's ``external_id``: one that is
+    certain to be sent, or Polar shows neither (polarsource/polar, server/polar/event/service.py).
+    """
 
     name: str
     customer: Customer
     external_id: str
     timestamp: str
     metadata: Metadata
+    parent_id: str | None = None
 
     def body(self) -> dict[str, object]:
         """The event as JSON-ready values, with only one kind of customer id in it."""
@@ -67,6 +72,7 @@ class UsageEvent:
             **_customer_fields(self.customer),
             "external_id": self.external_id,
             "timestamp": self.timestamp,
+            **({} if self.parent_id is None else {"parent_id": self.parent_id}),
             "metadata": self.metadata,
         }
 
@@ -79,6 +85,7 @@ def build_event(
     markup: Markup | None = None,
     event_name: EventName = DEFAULT_EVENT_NAME,
     map_metadata: MapMetadata | None = None,
+    parent_id: str | None = None,
 ) -> UsageEvent:
     """The event of a metered, attributed call. Without a price it carries no cost, rather than a cost of 0.
 
@@ -89,6 +96,7 @@ def build_event(
         markup: what to charge for it, as a factor of its cost or a function; charges nothing if ``None``.
         event_name: the name, or a function of the call.
         map_metadata: a function of the call and the default metadata, whose answer replaces the metadata.
+        parent_id: the external id of the event of the run that the call is part of.
 
     Raises:
         UserFunctionError: if a function raised or gave something unusable.
@@ -108,8 +116,9 @@ def build_event(
         name=event_name if isinstance(event_name, str) else _named(call, event_name),
         customer=call.customer,
         external_id=external_id(call),
-        timestamp=_timestamp(call.end_time_unix_nano, now),
+        timestamp=event_timestamp(call.end_time_unix_nano, now),
         metadata=metadata,
+        parent_id=parent_id,
     )
 
 
@@ -132,6 +141,7 @@ def _default_metadata(call: ModelCall, usage: TokenUsage, price: Price | None, c
         "cache_read_tokens": usage.all_cache_read_tokens,
         "cache_write_tokens": usage.all_cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
+        **({"estimated": True} if call.is_estimated else {}),
         **_cost_metadata(price),
         **({} if charge is None else {"charge_nanos": charge}),
         **_optional_text("generation_id", call.response_id),
@@ -180,7 +190,8 @@ def _customer_fields(customer: Customer) -> dict[str, str]:
     return {"external_customer_id": external, **({"external_member_id": member} if member else {})}
 
 
-def _timestamp(end_time_unix_nano: int, now: float) -> str:
+def event_timestamp(end_time_unix_nano: int, now: float) -> str:
+    """The end of a span as Polar takes it: no later than *now*, in Unix seconds, for Polar refuses the future."""
     # Whole microseconds: a float of nanoseconds since 1970 moves in steps of 256.
     microseconds = min(end_time_unix_nano // 1_000, int(now * 1_000_000))
     moment = _EPOCH + timedelta(microseconds=microseconds)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import ModelCall, external_id
 from otel_polar.billing.customer import Customer, CustomerKeys, Unattributed, find_customer
+from otel_polar.billing.measurement import read_measurements
 from otel_polar.billing.merging import leading_of, merge
 from otel_polar.billing.pricing import Price
 from otel_polar.billing.reading import read_call
@@ -80,9 +81,10 @@ def explain(
     calls: list[ModelCall] = []
     places: list[int] = []
     for place, span in enumerate(spans):
-        call = read_call(span, _customer(span, by_id, keys, carried))
+        customer = _customer(span, by_id, keys, carried)
+        call = read_call(span, customer)
         if not isinstance(call, ModelCall):
-            answers[place] = Explanation(span, NOT_BILLED, call.reason)
+            answers[place] = _measured(span, customer) or Explanation(span, NOT_BILLED, call.reason)
         elif not bills(call.scope_name, bill_scopes):
             answers[place] = Explanation(span, NOT_BILLED, NOT_AMONG_BILL_SCOPES, call)
         else:
@@ -104,6 +106,19 @@ def explain(
                 told = f"another span of the call that {leading.scope_name or 'an unnamed scope'} tells of"
                 answers[place] = Explanation(spans[place], DUPLICATE, told, calls[position], of=key)
     return [answers[place] for place in range(len(spans))]
+
+
+def _measured(span: SpanRecord, customer: Customer | Unattributed) -> Explanation | None:
+    """What becomes of usage that is no call to a model, as far as the span says so itself."""
+    for measurement in read_measurements(span, (), customer, {}):
+        told = ", ".join(f"{key} {value}" for key, value in measurement.values.items())
+        what = f"usage: event {measurement.event_name}" + (f" with {told}" if told else "")
+        if measurement.why_held is not None:
+            return Explanation(span, UNMETERED, f"{what}: {measurement.why_held}")
+        if isinstance(customer, Unattributed):
+            return Explanation(span, UNATTRIBUTED, f"{what}: {customer.reason}")
+        return Explanation(span, BILLED, what, of=measurement.external_id)
+    return None
 
 
 def _decide(call: ModelCall, resolver: Callable[[ModelCall], Price | Unpriced]) -> tuple[str, str, Price | None]:

@@ -38,6 +38,7 @@ def merge(calls: Sequence[ModelCall]) -> ModelCall:
         service_tier=_first(call.service_tier for call in ordered),
         requested_service_tier=_first(call.requested_service_tier for call in ordered),
         reported_cost_usd=_first(call.reported_cost_usd for call in ordered),
+        parent_event_id=_first(call.parent_event_id for call in ordered),
         server_address=_first(call.server_address for call in ordered),
         usage=_merged_usage(ordered),
         customer=_merged_customer([*ordered, *(call for call in calls if call.is_total and call not in ordered)]),
@@ -46,9 +47,10 @@ def merge(calls: Sequence[ModelCall]) -> ModelCall:
 
 
 def leading_of(calls: Sequence[ModelCall]) -> ModelCall:
-    """The innermost of *calls* (at least one) that knows its tokens, else the innermost."""
+    """The innermost of *calls* (at least one) that knows its tokens, or has a guess, else the innermost."""
     ordered = _innermost_first(_parts(calls))
-    return next((call for call in ordered if isinstance(call.usage, TokenUsage)), ordered[0])
+    metered = [call for call in ordered if isinstance(call.usage, TokenUsage)]
+    return next((call for call in metered if not call.is_estimated), next(iter(metered), ordered[0]))
 
 
 def _parts(calls: Sequence[ModelCall]) -> Sequence[ModelCall]:

@@ -28,7 +28,7 @@ Metadata: TypeAlias = "Mapping[str, MetadataValue]"
 _CONTRACT_KEYS: Final = frozenset(
     {
         *("cost_nanos", "cost_currency", "price_source", "price_model", "price_approximate", "charge_nanos"),
-        *("generation_id", "service_name"),
+        *("generation_id", "service_name", "estimated"),
     },
 )
 """Keys that are ours even on an event that happens to lack them."""

@@ -53,6 +53,8 @@ EMBEDDINGS: Final = "embeddings"
 RERANK: Final = "rerank"
 IMAGE_GENERATION: Final = "image_generation"
 SPEECH_TO_TEXT: Final = "speech_to_text"
+TEXT_TO_SPEECH: Final = "text_to_speech"
+VIDEO_GENERATION: Final = "video_generation"
 
 BILLABLE_OPERATIONS: Final = {
     # gen_ai.operation.name -> the name on the event. Those the conventions list stay as they are.
@@ -78,12 +80,20 @@ BILLABLE_OPERATIONS: Final = {
     "speech_to_text": SPEECH_TO_TEXT,  # OpenLIT
     "transcription": SPEECH_TO_TEXT,  # litellm, OpenLLMetry
     "atranscription": SPEECH_TO_TEXT,
+    "text_to_speech": TEXT_TO_SPEECH,
+    "video_generation": VIDEO_GENERATION,
 }
 
 BY_NAME: Final = {
     # gen_ai.operation.name
     stated: Operation(name, stated, "OpenTelemetry GenAI")
     for stated, name in BILLABLE_OPERATIONS.items()
+}
+
+OUTPUT_OF_ONE_KIND: Final = {
+    # Operations whose answer is nothing but media -> what of a call's media it is
+    IMAGE_GENERATION: "image_output_tokens",
+    TEXT_TO_SPEECH: "audio_output_tokens",
 }
 
 WITHOUT_OUTPUT: Final = frozenset({EMBEDDINGS, RERANK})

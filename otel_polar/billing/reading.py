@@ -71,6 +71,7 @@ def read_carefully(
         process=span.process,
         dialect=operation.dialect,
         is_total=operation.is_total,
+        is_estimated=span.attributes.get(semconv.USAGE_IS_ESTIMATED) is True,
     )
 
 

@@ -63,6 +63,10 @@ AGENT_ONLY_SCOPES: Final[frozenset[str]] = frozenset(
 )
 
 
+OWN_OPENAI_SCOPE: Final = "otel_polar.openai"
+"""Spans of our own around requests of the ``openai`` client."""
+
+
 class Layer(IntEnum):
     """How far a scope is from the provider."""
 
@@ -127,6 +131,7 @@ _WHOLE_NAMES: Final = {
         Place(Layer.FRAMEWORK),
     ),
     "litellm": Place(Layer.GATEWAY),
+    OWN_OPENAI_SCOPE: Place(Layer.CLIENT, "openai"),
     # Whatever uses opentelemetry-util-genai 0.x and 1.0 directly: mostly openai-v2.
     "opentelemetry.util.genai.handler": Place(Layer.CLIENT),
 }

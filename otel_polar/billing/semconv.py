@@ -60,6 +60,9 @@ INVOCATION_PARAMETERS: Final = "llm.invocation_parameters"
 
 SERVER_ADDRESS: Final[Names] = ("server.address",)
 REQUEST_STREAM: Final = "gen_ai.request.stream"
+USAGE_IS_ESTIMATED: Final = "otel_polar.usage.estimated"
+"""True where the tokens are our own guess, because the provider's usage never came."""
+
 SERVICE_NAME: Final = "service.name"
 ERROR_TYPE: Final = "error.type"
 
@@ -141,6 +144,15 @@ PROVIDER_USAGE: Final[Names] = (
     "ai.response.providerMetadata",  # Vercel AI SDK
 )
 """The provider's usage as text, on spans of which the attributes do not tell the parts: see ``provider_usage``."""
+
+EVENT_NAME: Final = "otel_polar.event.name"
+"""A span with this is usage of its own: an event of that name."""
+
+EVENT_METADATA_PREFIX: Final = "otel_polar.event.metadata."
+"""What stands behind it is a key of the metadata of that event."""
+
+EVENT_WHY_HELD: Final = "otel_polar.event.why_held"
+"""What is wrong with the numbers of that event, so that it is held."""
 
 MODEL_CALL_MARKERS: Final = frozenset({OPERATION_NAME, PROVIDER_NAME[1], OPENINFERENCE_KIND, VERCEL_OPERATION})
 """A span with none of these is not our business. Kept few: they are looked for on every span of the application.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_polar.billing import semconv
 from otel_polar.billing.attributes import MAX_NAME_CHARACTERS, NAME_COUNT, SPELLINGS, Found
 from otel_polar.billing.call import ModelCall
-from otel_polar.billing.operation import BY_KIND, BY_NAME, IMAGE_GENERATION, TELLING_NAMES, Operation
+from otel_polar.billing.operation import BY_KIND, BY_NAME, OUTPUT_OF_ONE_KIND, TELLING_NAMES, Operation
 from otel_polar.billing.provider import canonical_provider
 from otel_polar.billing.scopes import SCOPES_WITH_EXCEPTIONS
 from otel_polar.billing.service_tier import read_asked_tier
@@ -132,14 +132,19 @@ def read_usual(  # noqa: C901, PLR0911 - one function, because calls of others w
             False,
             requested,
             None,
+            False,
+            None,
         ),
     )
 
 
-_NOT_USUAL: Final = (semconv.LOGFIRE_KIND, semconv.LANGSMITH_KIND, *semconv.PROVIDER_USAGE)
+_NOT_USUAL: Final = (
+    *(semconv.LOGFIRE_KIND, semconv.LANGSMITH_KIND, semconv.USAGE_IS_ESTIMATED),
+    *semconv.PROVIDER_USAGE,
+)
 _USUAL_OPERATIONS: Final = {
     semconv.OPERATION_NAME: {
-        word: operation for word, operation in BY_NAME.items() if operation.name != IMAGE_GENERATION
+        word: operation for word, operation in BY_NAME.items() if operation.name not in OUTPUT_OF_ONE_KIND
     },
     semconv.OPENINFERENCE_KIND: BY_KIND,
 }

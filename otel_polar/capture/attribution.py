@@ -11,23 +11,19 @@ the real external one, and win in the next service.
 from __future__ import annotations
 
 import inspect
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from opentelemetry import baggage, context
 
-from otel_polar.billing.customer import (
-    Customer,
-    CustomerKeys,
-    InvalidIdError,
-    Unattributed,
-    build_customer,
-)
+from otel_polar.billing.customer import Customer, InvalidIdError, Unattributed, build_customer
 from otel_polar.capture import blocks
-from otel_polar.capture.identity import IDENTITY_KEY, Identity, build_tags, told_identity
+from otel_polar.capture.baggage import baggage_rules, identity_members, with_members_first, without_members
+from otel_polar.capture.generators import run_async_generator, run_generator
+from otel_polar.capture.identity import IDENTITY_KEY, SIGNED_MEMBER, Identity, build_tags, told_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from collections.abc import Set as AbstractSet
     from types import TracebackType
     from uuid import UUID
 
@@ -36,25 +32,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_DEFAULT_KEYS: Final = CustomerKeys()
-
 
 class _Unset:
     """Not given; ``None`` means nobody."""
 
 
 _UNSET: Final = _Unset()
-
-
-class _BaggageKeys:
-    """Under which names ``bill_to`` writes baggage in this process: those the last processor made reads."""
-
-    current = _DEFAULT_KEYS
-
-
-def use_baggage_keys(keys: CustomerKeys) -> None:
-    """Let ``bill_to`` write the members that *keys* reads first."""
-    _BaggageKeys.current = keys
 
 
 class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own context managers are
@@ -79,8 +62,9 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
     Raises:
         TypeError: used as a bare decorator, without parentheses and a user.
 
-    In a generator the context would leak to the code between two of its steps, so decorating one is a ``TypeError``,
-    and ``with bill_to(...)`` inside one should not contain a ``yield``.
+    It decorates functions, coroutine functions, generators and asynchronous generators. A generator then runs in a
+    context of its own, the one it was called in: nothing leaks into its consumer, whichever thread or task that is. So
+    ``with bill_to(...)`` *inside* a generator should not contain a ``yield``: that would leak.
     """
 
     def __init__(
@@ -114,17 +98,19 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
         blocks.leave(self)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function or coroutine function.
-
-        Raises:
-            TypeError: for a generator function.
-        """
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            name = getattr(function, "__qualname__", repr(function))
-            raise TypeError(f"bill_to cannot decorate the generator function {name}: see its help")
+        """Decorate a function, coroutine function, generator or asynchronous generator."""
         import wrapt  # noqa: PLC0415 - not for `import otel_polar`, which has to be quick
 
-        if inspect.iscoroutinefunction(function):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            run: Any = run_generator if inspect.isgeneratorfunction(function) else run_async_generator
+
+            def around_generator(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+                context = copy_context()
+                context.run(self.__enter__)
+                return run(context.run(wrapped, *args, **kwargs), context)
+
+            decorator = wrapt.decorator(around_generator)
+        elif inspect.iscoroutinefunction(function):
 
             async def around_coroutine(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
                 with self:
@@ -144,17 +130,17 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
     def _extend(self, current: Context) -> Context:
         outer = told_identity(current)
         if self._is_told:
-            current = _without_members(current, _identity_keys() | outer.told_tags.keys())
+            current = without_members(current, identity_members() | outer.told_tags.keys())
             identity = Identity(told=self._customer(), told_tags=self._tags)
         else:
             told = outer.told if self._member_id is None else self._with_member(outer.told)
             identity = outer._replace(told=told, told_tags={**outer.told_tags, **self._tags})
             if isinstance(told, Unattributed):
-                current = _without_members(current, _identity_keys())
+                current = without_members(current, identity_members())
         current = _with_identity(current, identity.told)
         for key, value in self._tags.items():
             # W3CBaggagePropagator raises on text that cannot be encoded, in the middle of the application's request.
-            if key not in _identity_keys() and _is_encodable(str(value)):
+            if key not in identity_members() and _is_encodable(str(value)):
                 current = baggage.set_baggage(key, str(value), current)
         return context.set_value(IDENTITY_KEY, identity, current)
 
@@ -180,28 +166,25 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
             return Unattributed(f"bill_to: {error}")
 
 
-def _identity_keys() -> frozenset[str]:
-    return _BaggageKeys.current.all | _DEFAULT_KEYS.all
-
-
-def _without_members(current: Context, keys: AbstractSet[str]) -> Context:
-    for key in keys & baggage.get_all(current).keys():
-        current = baggage.remove_baggage(key, current)
-    return current
-
-
 def _with_identity(current: Context, told: Customer | Unattributed | None) -> Context:
     if not isinstance(told, Customer):
         return current
-    keys = _BaggageKeys.current
-    for names, value in (
-        (keys.internal, told.customer_id),
-        (keys.external, told.external_customer_id),
-        (keys.member, told.member_id),
-    ):
-        if value is not None and names:
-            current = baggage.set_baggage(names[0], value, current)
-    return current
+    rules = baggage_rules()
+    named = {
+        names[0]: value
+        for names, value in (
+            (rules.keys.internal, told.customer_id),
+            (rules.keys.external, told.external_customer_id),
+            (rules.keys.member, told.member_id),
+        )
+        if value is not None and names
+    }
+    if rules.signatures is not None:
+        named[SIGNED_MEMBER] = rules.signatures.sign(told)
+    for key, value in named.items():
+        current = baggage.set_baggage(key, value, current)
+    # Before whatever came from outside: a caller may send as many members as fit into a header.
+    return with_members_first(current, named.keys())
 
 
 def _is_encodable(text: str) -> bool:

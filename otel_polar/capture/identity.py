@@ -26,10 +26,21 @@ if TYPE_CHECKING:
 
     from otel_polar.billing.call import TagValue
     from otel_polar.billing.span import Attributes, SpanRecord
+    from otel_polar.capture.signing import Signatures
 
 IDENTITY_KEY: Final = context.create_key("otel-polar-identity")
 _NO_TAGS: Final[Mapping[str, TagValue]] = MappingProxyType({})
 _NO_ATTRIBUTES: Final[Mapping[str, object]] = MappingProxyType({})
+SIGNED_MEMBER: Final = "polarIdentity"
+"""The member of baggage that holds a signed identity."""
+
+UNSIGNED: Final = Unattributed("baggage: an identity that is not signed is not believed (baggage_secret)")
+ALTERED: Final = Unattributed("baggage: the signature of the identity is wrong")
+EXPIRED: Final = Unattributed("baggage: the signed identity is too old (baggage_max_age_s)")
+CONTRADICTED: Final = Unattributed("baggage: the signed identity and the one beside it are not the same")
+REFUSALS: Final = frozenset({UNSIGNED, ALTERED, EXPIRED, CONTRADICTED})
+"""Identities that may be forged."""
+
 MAX_TAG_BITS: Final = 63
 MAX_TAG_CHARACTERS: Final = 500
 """What Polar takes of a text; more than that must not fill the disk."""
@@ -40,16 +51,25 @@ class Identity(NamedTuple):
     """What is known about who pays, at one moment.
 
     ``told`` comes from ``bill_to``, ``carried`` from baggage. ``None`` is no word at all; ``Unattributed`` is a word
-    that nobody pays, or an id that cannot be one.
+    that nobody pays, or an id that cannot be one. One that is settled has all that baggage says; it was taken out.
     """
 
     told: Customer | Unattributed | None = None
     carried: Customer | Unattributed | None = None
     told_tags: Mapping[str, TagValue] = _NO_TAGS
     carried_tags: Mapping[str, TagValue] = _NO_TAGS
+    is_settled: bool = False
 
 
 NO_IDENTITY: Final = Identity()
+
+
+class BaggageRules(NamedTuple):
+    """Which members are read: the ids by their *keys*, and the *tags*; ids only with a signature, if there are any."""
+
+    keys: CustomerKeys = CustomerKeys()
+    tags: tuple[str, ...] = ()
+    signatures: Signatures | None = None
 
 
 def told_identity(current: Context) -> Identity:
@@ -58,17 +78,20 @@ def told_identity(current: Context) -> Identity:
     return identity if isinstance(identity, Identity) else NO_IDENTITY
 
 
-def identity_in(current: Context, keys: CustomerKeys, tag_keys: tuple[str, ...]) -> Identity | None:
+def identity_in(current: Context, rules: BaggageRules) -> Identity | None:
     """The identity of a span that starts in a context; ``None`` if there is none."""
     told = told_identity(current)
-    if told.told is not None and not tag_keys:
+    if told.is_settled or (told.told is not None and not rules.tags):
         # Most spans of an application that says who pays: nothing in baggage could change it.
         return told
     members = baggage.get_all(current)
     if not members:
         return None if told is NO_IDENTITY else told
-    carried = read_baggage_customer(members, keys)
-    carried_tags = build_tags({key: members[key] for key in tag_keys if key in members})
+    if rules.signatures is None:
+        carried = read_baggage_customer(members, rules.keys)
+    else:
+        carried = rules.signatures.carried(members, rules.keys)
+    carried_tags = build_tags({key: members[key] for key in rules.tags if key in members})
     if carried is None and not carried_tags and told is NO_IDENTITY:
         return None
     return told._replace(carried=carried, carried_tags=carried_tags)

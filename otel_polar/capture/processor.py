@@ -17,12 +17,21 @@ from weakref import WeakKeyDictionary
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import get_current_span
 
-from otel_polar.billing.customer import DroppedAttribute
-from otel_polar.billing.semconv import MODEL_CALL_MARKERS, PROVIDER_NAME, REQUEST_MODEL
+from otel_polar.billing.customer import DroppedAttribute, Unattributed
+from otel_polar.billing.measurement import may_match, read_measurements
+from otel_polar.billing.semconv import EVENT_NAME, MODEL_CALL_MARKERS, PROVIDER_NAME, REQUEST_MODEL
 from otel_polar.billing.span import attributes_of, read_span
-from otel_polar.capture.attribution import use_baggage_keys
+from otel_polar.capture.baggage import use_baggage_rules
 from otel_polar.capture.blocks import current_context, mend_current_context
-from otel_polar.capture.identity import NO_IDENTITY, Identity, identity_in, tags_of, who_pays
+from otel_polar.capture.identity import (
+    NO_IDENTITY,
+    REFUSALS,
+    BaggageRules,
+    Identity,
+    identity_in,
+    tags_of,
+    who_pays,
+)
 from otel_polar.delivery.notices import describe, logger
 
 if TYPE_CHECKING:
@@ -31,8 +40,21 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from otel_polar.billing.span import Attributes
+    from otel_polar.capture.agents import Runs
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.options import Options
+    from otel_polar.settings import Settings
+
+
+def baggage_rules_of(settings: Settings) -> BaggageRules:
+    """How baggage is read by these settings."""
+    signatures = None
+    if settings.baggage_secret is not None:
+        from otel_polar.capture.signing import Signatures  # noqa: PLC0415 - only where it is asked for
+
+        signatures = Signatures(settings.baggage_secret, settings.baggage_max_age_s)
+    return BaggageRules(settings.customer_keys, tuple(settings.tags), signatures)
+
 
 MAX_OPEN_SPANS: Final = 100_000
 """Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""
@@ -62,8 +84,9 @@ class PolarSpanProcessor(SpanProcessor):
 
         settings = Settings.load(**options)
         self._keys = settings.customer_keys
-        use_baggage_keys(self._keys)
         self._tag_keys = tuple(settings.tags)
+        self._rules = baggage_rules_of(settings)
+        use_baggage_rules(self._rules)
         # By the id() of the span's context object, which the started and the ended span share: a look-up per span of
         # the application has to be this cheap.
         self._started: dict[int, _Started] = {}
@@ -75,12 +98,18 @@ class PolarSpanProcessor(SpanProcessor):
         self._inherited_by: WeakKeyDictionary[ReadableSpan, Attributes] = WeakKeyDictionary()
         self._kept_keys = self._user_keys | {*self._tag_keys, *MODEL_CALL_MARKERS, *PROVIDER_NAME, *REQUEST_MODEL}
         self._pipeline: Pipeline | None = None
+        self._span_rules = tuple(settings.span_rules)
+        self._runs: Runs | None = None
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
         from otel_polar.delivery.pipeline import Pipeline  # noqa: PLC0415 - not for `import otel_polar`
 
         self._pipeline = Pipeline(settings)
+        if settings.agent_event_name is not None:
+            from otel_polar.capture.agents import Runs  # noqa: PLC0415 - only where it is asked for
+
+            self._runs = Runs(settings.agent_event_name, self._pipeline.take_measurement)
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -93,7 +122,9 @@ class PolarSpanProcessor(SpanProcessor):
             return
         try:
             context = current_context() if parent_context is None else parent_context
-            identity = identity_in(context, self._keys, self._tag_keys)
+            if self._runs is not None:
+                self._runs.begin(span, context)
+            identity = identity_in(context, self._rules)
             attributes = attributes_of(span)
             keys = self._kept_keys.intersection(attributes)
             is_told = identity is not None and identity.told is not None
@@ -120,7 +151,10 @@ class PolarSpanProcessor(SpanProcessor):
                 "gen_ai.operation.name" not in attributes
                 and "gen_ai.system" not in attributes
                 and "openinference.span.kind" not in attributes
+                and "otel_polar.event.name" not in attributes
                 and not bounded.dropped  # type: ignore[union-attr]
+                and not self._span_rules
+                and self._runs is None
             ):
                 return
         except Exception:  # noqa: BLE001, S110 - spans of another make are looked at by their public names
@@ -165,17 +199,30 @@ class PolarSpanProcessor(SpanProcessor):
             return
         try:
             _, identity, start_attributes, inherited = started or _NOT_STARTED
+            around = None if self._runs is None else self._runs.end(span)
             record = read_span(span, start_attributes, self._pipeline.process)
-            if MODEL_CALL_MARKERS.isdisjoint(record.attributes):
+            is_call = not MODEL_CALL_MARKERS.isdisjoint(record.attributes)
+            is_measured = EVENT_NAME in record.attributes or may_match(self._span_rules, record.scope_name, record.name)
+            if not is_call and not is_measured:
                 return
             mend_current_context()
-            self._pipeline.take(
-                record,
-                who_pays(identity, record, self._keys, inherited),
-                tags_of(identity, record.attributes, self._tag_keys),
-            )
+            customer = who_pays(identity, record, self._keys, inherited)
+            if isinstance(customer, Unattributed) and customer in REFUSALS:
+                self._refuse(self._pipeline, customer)
+            tags = tags_of(identity, record.attributes, self._tag_keys)
+            parent = None if self._runs is None else self._runs.event_around(around, record, customer)
+            if is_measured:
+                for measurement in read_measurements(record, self._span_rules, customer, tags):
+                    self._pipeline.take_measurement(measurement._replace(parent_event_id=parent))
+            if is_call:
+                self._pipeline.take(record, customer, tags, parent)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
+
+    @staticmethod
+    def _refuse(pipeline: Pipeline, why: Unattributed) -> None:
+        pipeline.counts["identity refused"] += 1
+        pipeline.notices.warn(why.reason, "a model call is held, because nobody can be believed to pay: %s", why.reason)
 
     def _say(self, error: Exception) -> None:
         if self._pipeline is not None:

@@ -16,6 +16,7 @@ from otel_polar.billing.call import external_id
 from otel_polar.billing.card_suggestion import suggested_entry
 from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.event import build_event
+from otel_polar.billing.measurement import build_measured_event
 from otel_polar.billing.pricing import Unpriced
 from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import describe, place_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.measurement import Measurement
     from otel_polar.billing.pricing import Price
     from otel_polar.delivery.notices import Notices
     from otel_polar.settings import Settings
@@ -42,6 +44,28 @@ def unreadable(recorded: Recorded, error: Exception, notices: Notices) -> Decide
     return _held(kept, key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
 
 
+def decide_measurement(
+    recorded: Recorded,
+    measurement: Measurement,
+    *,
+    parent_id: str | None,
+    notices: Notices,
+    now: float,
+) -> Decided:
+    """Build the event of usage that is no call to a model; never raises."""
+    key = measurement.external_id
+    what = f"an event {measurement.event_name}"
+    if measurement.why_held is not None:
+        return _held(recorded, key, State.UNMETERED, measurement.why_held, notices, what=what)
+    if isinstance(measurement.customer, Unattributed):
+        return _held(recorded, key, State.UNATTRIBUTED, measurement.customer.reason, notices, what=what)
+    try:
+        event = build_measured_event(measurement, now=now, parent_id=parent_id)
+        return Decided(recorded, key, State.READY, body=_encode(event.body()))
+    except Exception as error:  # noqa: BLE001 - an event that cannot be built must not stop the rest
+        return _held(recorded, key, State.UNBUILDABLE, f"it cannot be built ({describe(error)})", notices, what=what)
+
+
 def decide(
     recorded: Recorded,
     call: ModelCall,
@@ -50,15 +74,18 @@ def decide(
     price: Callable[[ModelCall], Price | Unpriced],
     notices: Notices,
     now: float,
+    parent_id: str | None = None,
 ) -> Decided:
-    """Price and build one call; never raises."""
+    """Price and build one call; never raises. *parent_id* is an event that is certain to be sent."""
     key = external_id(call)
     if isinstance(call.usage, Unmetered):
         return _held(recorded, key, State.UNMETERED, call.usage.reason, notices)
     if isinstance(call.customer, Unattributed):
         return _held(recorded, key, State.UNATTRIBUTED, call.customer.reason, notices)
     try:
-        return _priced(recorded, key, call, settings=settings, price=price, notices=notices, now=now)
+        return _priced(
+            recorded, key, call, settings=settings, price=price, notices=notices, now=now, parent_id=parent_id
+        )
     except UserFunctionError as error:
         # What the user's exception says may hold anything, an id too: for the outbox, not for the log.
         where = "" if error.__cause__ is None else f" {place_of(error.__cause__)}"
@@ -77,6 +104,7 @@ def _priced(
     price: Callable[[ModelCall], Price | Unpriced],
     notices: Notices,
     now: float,
+    parent_id: str | None,
 ) -> Decided:
     answer = price(call)
     if isinstance(answer, Unpriced):
@@ -96,6 +124,7 @@ def _priced(
         markup=settings.markup,
         event_name=settings.event_name,
         map_metadata=settings.map_metadata,
+        parent_id=parent_id,
     )
     return Decided(recorded, key, State.READY, body=_encode(event.body()))
 
@@ -107,8 +136,10 @@ def _words(error: BaseException | None) -> str:
         return ""
 
 
-def _held(recorded: Recorded, key: str, state: State, reason: str, notices: Notices) -> Decided:
-    notices.warn(f"{state}:{_without_numbers(reason)}", _HELD_NOTICE[state], reason)
+def _held(
+    recorded: Recorded, key: str, state: State, reason: str, notices: Notices, *, what: str = "a model call"
+) -> Decided:
+    notices.warn(f"{what}:{state}:{_without_numbers(reason)}", _HELD_NOTICE[state], what, reason)
     return Decided(recorded, key, state, reason=reason)
 
 
@@ -130,9 +161,7 @@ _UNPRICED_NOTICE: Final = {
 _ON_A_CARD: Final = ". A price for it, on the rate card (rate_card, OTEL_POLAR_RATE_CARD):\n"
 
 _HELD_NOTICE: Final = {
-    State.UNMETERED: "a model call is held as unmetered, and so will others be: %s",
-    State.UNATTRIBUTED: "a model call is held as unattributed, and so will others be: %s",
-    State.UNBUILDABLE: (
-        "a model call is held because its event could not be built: %s. It is tried again at every start"
-    ),
+    State.UNMETERED: "%s is held as unmetered, and so will others be: %s",
+    State.UNATTRIBUTED: "%s is held as unattributed, and so will others be: %s",
+    State.UNBUILDABLE: ("%s is held because it could not be built: %s. It is tried again at every start"),
 }

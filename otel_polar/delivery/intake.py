@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_polar.billing.call import external_id
 from otel_polar.billing.customer import Unattributed
+from otel_polar.billing.measurement import Measurement
 from otel_polar.billing.merging import merge
 from otel_polar.billing.selection import select
-from otel_polar.delivery.decide import decide, unreadable
+from otel_polar.delivery.decide import decide, decide_measurement, unreadable
 from otel_polar.delivery.recent import REMEMBERED_S, KnownCall, Recent
-from otel_polar.delivery.record import dump_call, load_call
+from otel_polar.delivery.record import dump_call, load_call, load_record
 from otel_polar.delivery.rows import Duplicate, Recorded, State
 from otel_polar.delivery.scopes_seen import ScopesSeen
 from otel_polar.delivery.telemetry import Telemetry
@@ -71,7 +72,7 @@ class Intake:
         self._recent: Recent | None = None
         self._arrivals = 0
         # The same rows are looked at again as long as they rest.
-        self._load = lru_cache(maxsize=2 * MAX_CONTEXT)(load_call)
+        self._load = lru_cache(maxsize=2 * MAX_CONTEXT)(load_record)
 
     def decide(self, *, settle_s: float, clock: Callable[[], float]) -> float | None:
         """Decide a portion of what has rested; seconds until more has, ``None`` if nothing rests.
@@ -112,6 +113,8 @@ class Intake:
             read = self._read(recorded)
             if isinstance(read, _Read):
                 reads.append(read)
+            elif isinstance(read, Measurement):
+                self._decide_measurement(recorded, read, verdict, now)
             else:
                 verdict.decided.append(unreadable(recorded, read, self._notices))
         due = len(reads)
@@ -133,13 +136,34 @@ class Intake:
             call.become(is_now)
             recent.remember(call, now)
 
-    def _read(self, recorded: Recorded) -> _Read | Exception:
+    def _read(self, recorded: Recorded) -> _Read | Measurement | Exception:
         try:
             call = self._load(recorded.call)
+            if isinstance(call, Measurement):
+                return call
             external_id(call).encode()
         except Exception as error:  # noqa: BLE001 - one damaged row must not stop the rest
             return error
         return _Read(recorded, call)
+
+    def _decide_measurement(self, recorded: Recorded, measurement: Measurement, verdict: _Verdict, now: float) -> None:
+        """What becomes of usage that is no call to a model: no other span can tell of it."""
+        if isinstance(measurement.customer, Unattributed) and self._settings.on_unattributed == "drop":
+            verdict.dropped.append(recorded.seq)
+            return
+        parent_id = self._certain(measurement.parent_event_id, verdict)
+        verdict.decided.append(
+            decide_measurement(recorded, measurement, parent_id=parent_id, notices=self._notices, now=now)
+        )
+
+    def _certain(self, parent_event_id: str | None, verdict: _Verdict) -> str | None:
+        """The event of the run, if it is certain to be sent, or has been: it was recorded before what it is around."""
+        if parent_event_id is None:
+            return None
+        if any(d.external_id == parent_event_id and d.state is State.READY for d in verdict.decided):
+            return parent_event_id
+        states = [known.state for known in self._outbox.known([parent_event_id])]
+        return parent_event_id if states in ([State.READY.value], [State.SENT.value]) else None
 
     def _decide_one(self, group: Sequence[_Read], earlier: KnownCall | None, verdict: _Verdict, now: float) -> None:
         """What becomes of one call that the spans in *group* tell of, and of one that was decided *earlier*, if any."""
@@ -164,6 +188,7 @@ class Intake:
             price=self._price,
             notices=self._notices,
             now=now,
+            parent_id=self._certain(merged.parent_event_id, verdict),
         )
         verdict.decided.append(answer)
         if answer.state is State.UNPRICED and earlier is None:

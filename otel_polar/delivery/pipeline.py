@@ -26,7 +26,7 @@ from otel_polar.delivery.files import OutboxDirectory, directory_name
 from otel_polar.delivery.forks import ask_before_fork
 from otel_polar.delivery.notices import Notices, logger
 from otel_polar.delivery.price_book import PriceBook
-from otel_polar.delivery.record import dump_call
+from otel_polar.delivery.record import dump_call, dump_measurement
 from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.storage import Storage
 from otel_polar.delivery.worker import Worker
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from otel_polar.billing.call import ModelCall, TagValue
     from otel_polar.billing.catalog.catalog import Catalog
     from otel_polar.billing.customer import Customer, Unattributed
+    from otel_polar.billing.measurement import Measurement
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
@@ -77,9 +78,20 @@ class Pipeline:
         """The file, if there is one, and the memory, if it was needed."""
         return self._storage.outboxes
 
-    def take(self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]) -> None:
-        """Record the model call a span is, or count why it is none. When this returns a call is on disk."""
+    def take(
+        self,
+        span: SpanRecord,
+        customer: Customer | Unattributed,
+        tags: Mapping[str, TagValue],
+        parent_event_id: str | None = None,
+    ) -> None:
+        """Record the model call a span is, or count why it is none. When this returns a call is on disk.
+
+        *parent_event_id* is the event of the run it is part of, recorded before.
+        """
         call = read_call(span, customer, tags)
+        if parent_event_id is not None and not isinstance(call, NotBilled):
+            call = call._replace(parent_event_id=parent_event_id)
         if isinstance(call, NotBilled):
             self._not_billed(call, span)
         elif not bills(call.scope_name, self._bill_scopes):
@@ -89,8 +101,15 @@ class Pipeline:
         else:
             self._record(call)
 
+    def take_measurement(self, measurement: Measurement) -> None:
+        """Record usage that is no call to a model. When this returns it is on disk."""
+        self._append(dump_measurement(measurement))
+
     def _record(self, call: ModelCall) -> None:
-        self._storage.record(dump_call(call), self._clock())
+        self._append(dump_call(call))
+
+    def _append(self, record: str) -> None:
+        self._storage.record(record, self._clock())
         self.counts["recorded"] += 1
         if self._worker.needs_waking:
             self._worker.wake()

@@ -1,4 +1,4 @@
-"""A ``ModelCall`` as the JSON that lies in the outbox, and back.
+"""A ``ModelCall`` or a ``Measurement`` as the JSON that lies in the outbox, and back.
 
 It is written on the caller's thread, so it is built by hand, and in ASCII, so that a lone surrogate in a tag cannot
 make SQLite refuse the row. A reader ignores keys it does not know and gives absent ones their defaults: a newer version
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from otel_polar.billing.call import ModelCall
 from otel_polar.billing.customer import Customer, Unattributed
+from otel_polar.billing.measurement import Measurement
 from otel_polar.billing.usage import TokenUsage, Unmetered
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
@@ -32,7 +33,9 @@ _COUNTS: Final = {
     "image_output": "image_output_tokens",
 }
 _KEYS: Final = tuple(_COUNTS)
-_NOTHING: Final[dict[str, str]] = {}
+_NOTHING: Final[dict[str, str | bool]] = {}
+_FIRST_RARE: Final = ModelCall._fields.index("requested_service_tier")
+_NOTHING_RARE: Final = (None, None, False, None)
 assert tuple(_COUNTS.values()) == TokenUsage._fields  # noqa: S101 - the dump below relies on their order
 
 
@@ -59,24 +62,52 @@ def dump_call(call: ModelCall) -> str:
             "server_address": call.server_address,
             "service_name": call.service_name,
             "usage": _dump_usage(call.usage),
-            "customer": {"unattributed": customer.reason}
-            if isinstance(customer, Unattributed)
-            else {
-                "id": customer.customer_id,
-                "external_id": customer.external_customer_id,
-                "member_id": customer.member_id,
-            },
+            "customer": _dump_customer(customer),
             "tags": dict(call.tags),
             **_rare(call),
         },
     )
 
 
-def _rare(call: ModelCall) -> dict[str, str]:
+def dump_measurement(measurement: Measurement) -> str:
+    """One line of ASCII JSON, which begins as no call does."""
+    return _encode(
+        {
+            "measurement": measurement.event_name,
+            "values": dict(measurement.values),
+            "trace_id": measurement.trace_id,
+            "span_id": measurement.span_id,
+            "start": measurement.start_time_unix_nano,
+            "end": measurement.end_time_unix_nano,
+            "service_name": measurement.service_name,
+            "why_held": measurement.why_held,
+            "customer": _dump_customer(measurement.customer),
+            "tags": dict(measurement.tags),
+            "parent_event_id": measurement.parent_event_id,
+        },
+    )
+
+
+def _dump_customer(customer: Customer | Unattributed) -> dict[str, str | None]:
+    if isinstance(customer, Unattributed):
+        return {"unattributed": customer.reason}
+    return {
+        "id": customer.customer_id,
+        "external_id": customer.external_customer_id,
+        "member_id": customer.member_id,
+    }
+
+
+def _rare(call: ModelCall) -> dict[str, str | bool]:
     """What most calls do not have."""
-    if call.requested_service_tier is None and call.reported_cost_usd is None:
+    if call[_FIRST_RARE:] == _NOTHING_RARE:
         return _NOTHING
-    rare = {"requested_service_tier": call.requested_service_tier, "reported_cost_usd": call.reported_cost_usd}
+    rare = {
+        "requested_service_tier": call.requested_service_tier,
+        "reported_cost_usd": call.reported_cost_usd,
+        "is_estimated": call.is_estimated or None,
+        "parent_event_id": call.parent_event_id,
+    }
     return {key: value for key, value in rare.items() if value is not None}
 
 
@@ -89,6 +120,36 @@ def _dump_usage(usage: TokenUsage | Unmetered) -> dict[str, Any]:
         "visible_output": usage.visible_output_tokens,
         **{key: count for key, count in zip(_KEYS, usage, strict=True) if count},
     }
+
+
+def load_record(text: str) -> ModelCall | Measurement:
+    """What :func:`dump_call` or :func:`dump_measurement` wrote.
+
+    Raises:
+        ValueError: if the text is no such record.
+    """
+    is_measurement = isinstance(text, str) and text.startswith('{"measurement":')
+    return _load_measurement(text) if is_measurement else load_call(text)
+
+
+def _load_measurement(text: str) -> Measurement:
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        return Measurement(
+            event_name=_text(fields["measurement"]),
+            values=dict(fields["values"]),
+            trace_id=_text(fields["trace_id"]),
+            span_id=_text(fields["span_id"]),
+            start_time_unix_nano=_whole(fields["start"]),
+            end_time_unix_nano=None if fields["end"] is None else _whole(fields["end"]),
+            customer=_load_customer(fields["customer"]),
+            tags=dict(fields.get("tags", {})),
+            service_name=_text_or_none(fields.get("service_name")),
+            why_held=_text_or_none(fields.get("why_held")),
+            parent_event_id=_text_or_none(fields.get("parent_event_id")),
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a recorded measurement: {error!r}") from error
 
 
 def load_call(text: str) -> ModelCall:
@@ -125,6 +186,8 @@ def load_call(text: str) -> ModelCall:
             is_total=fields.get("is_total") is True,
             requested_service_tier=_text_or_none(fields.get("requested_service_tier")),
             reported_cost_usd=_text_or_none(fields.get("reported_cost_usd")),
+            is_estimated=fields.get("is_estimated") is True,
+            parent_event_id=_text_or_none(fields.get("parent_event_id")),
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a recorded call: {error!r}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.operation import WITHOUT_OUTPUT
-from otel_polar.billing.scopes import Layer, place_of
+from otel_polar.billing.scopes import OWN_OPENAI_SCOPE, Layer, place_of
 from otel_polar.billing.usage import TokenUsage
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class ScopesSeen:
     def look_at(self, calls: Iterable[ModelCall]) -> None:
         """Look at the spans of one call."""
         for call in calls:
-            if call.provider is None or not isinstance(call.usage, TokenUsage):
+            # A span of our own is inside the other one, if there is any, and in the same trace.
+            if call.provider is None or call.scope_name == OWN_OPENAI_SCOPE or not isinstance(call.usage, TokenUsage):
                 continue
             key = (call.provider, call.operation in WITHOUT_OUTPUT)
             if key not in self._first and len(self._first) >= MAX_PROVIDERS:

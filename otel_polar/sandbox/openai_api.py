@@ -148,12 +148,14 @@ class OpenAIServer:
         with self._lock:
             return list(self._requests)
 
-    def answer_next(self, status: int, body: JsonObject | str, headers: Mapping[str, str] | None = None) -> None:
+    def answer_next(
+        self, status: int, body: JsonObject | str | bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Answer the next request with *body* instead, whatever it asks; called again, the one after that.
 
         The client waits before it tries again; ``headers={"retry-after-ms": "1"}`` keeps that wait short.
         """
-        kind = Response if isinstance(body, str) else JSONResponse
+        kind = Response if isinstance(body, (str, bytes)) else JSONResponse
         with self._lock:
             self._canned.append(kind(body, status, dict(headers or {})))
 

@@ -131,3 +131,17 @@ def test_what_the_settings_send_or_drop_is_shown_as_that() -> None:
 
     assert (unpriced[0].verdict, unpriced[0].price) == ("billed", None)
     assert dropped[0].verdict == "dropped"
+
+
+def test_usage_that_is_no_call_to_a_model_is_shown_with_its_numbers() -> None:
+    """As far as the span itself says so; rules are the application's."""
+    upload = {"otel_polar.event.name": "upload", "otel_polar.event.metadata.bytes": 5}
+    billed, held, nobody = told(span({**upload, **USER}), span({**upload, **USER}, failed=True), span(upload))
+
+    assert (billed.verdict, billed.reason) == ("billed", "usage: event upload with bytes 5")
+    assert (billed.of or "").startswith(f"{billed.span.trace_id}-{billed.span.span_id}-{START:x}-")
+    assert (held.verdict, held.reason) == (
+        "held: unmetered",
+        "usage: event upload with bytes 5: the metered block failed",
+    )
+    assert (nobody.verdict, nobody.of) == ("held: unattributed", None)

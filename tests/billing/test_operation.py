@@ -86,7 +86,7 @@ def test_no_other_operation_is_billed() -> None:
         *("chat", "text_completion", "generate_content", "embeddings", "interactions.create", "responses"),
         *("aresponses", "completion", "acompletion", "anthropic_messages", "agenerate_content", "atext_completion"),
         *("embedding", "aembedding", "rerank", "arerank", "image_generation", "aimage_generation", "image"),
-        *("speech_to_text", "transcription", "atranscription"),
+        *("speech_to_text", "transcription", "atranscription", "text_to_speech", "video_generation"),
     }
 
 

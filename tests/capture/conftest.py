@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from otel_polar.billing.customer import CustomerKeys
-from otel_polar.capture.attribution import use_baggage_keys
+from otel_polar.capture.baggage import use_baggage_rules
+from otel_polar.capture.identity import BaggageRules
 from otel_polar.sandbox import SandboxServer
 from tests.capture.support import TOKEN, App
 
@@ -27,9 +27,9 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in os.environ:
         if variable.startswith(("POLAR_", "OTEL_")):
             monkeypatch.delenv(variable)
-    use_baggage_keys(CustomerKeys())
+    use_baggage_rules(BaggageRules())
     yield
-    use_baggage_keys(CustomerKeys())
+    use_baggage_rules(BaggageRules())
 
 
 @pytest.fixture(scope="session")
