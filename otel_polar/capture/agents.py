@@ -16,6 +16,7 @@ from otel_polar.billing.agents import read_run
 from otel_polar.billing.customer import Customer, Unattributed
 from otel_polar.billing.measurement import Measurement
 from otel_polar.billing.span import attributes_of
+from otel_polar.capture.starts import Starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from otel_polar.billing.span import SpanRecord
 
-MAX_OPEN_SPANS: Final = 100_000
 MAX_ANCESTORS: Final = 100
 
 
@@ -39,23 +39,19 @@ class Runs:
     def __init__(self, event_name: str, record: Callable[[Measurement], None]) -> None:
         self._event_name = event_name
         self._record = record
-        # By the id() of a span's context object, which the open and the ended span share.
-        self._around: dict[int, ReadableSpan] = {}
-        self._runs: dict[int, _Run] = {}
+        self._around: Starts[ReadableSpan] = Starts()
+        self._runs: Starts[_Run] = Starts()
 
     def begin(self, span: Any, context: Context) -> None:
         """A span begins in *context*: remember what it lies in."""
         around = get_current_span(context)
         if isinstance(around, ReadableSpan):
-            if len(self._around) >= MAX_OPEN_SPANS:
-                self._around.pop(next(iter(self._around)), None)
-            self._around[id(span.get_span_context())] = around
+            self._around.keep(span, around)
 
     def end(self, span: ReadableSpan) -> ReadableSpan | None:
         """A span has ended; what it lies in."""
-        key = id(span.get_span_context())
-        self._runs.pop(key, None)
-        return self._around.pop(key, None)
+        self._runs.take(span)
+        return self._around.take(span)
 
     def event_around(
         self, around: ReadableSpan | None, call: SpanRecord, customer: Customer | Unattributed
@@ -67,15 +63,13 @@ class Runs:
             if around is None or around.end_time is not None:
                 return None
             told = read_run(attributes_of(around))
-            key = id(around.get_span_context())
             if told is not None:
                 return self._event_of(around, told, call, customer)
-            around = self._around.get(key)
+            around = self._around.look(around)
         return None
 
     def _event_of(self, span: ReadableSpan, told: dict[str, Any], call: SpanRecord, customer: Customer) -> str | None:
-        key = id(span.get_span_context())
-        run = self._runs.get(key)
+        run = self._runs.look(span)
         if run is None:
             context, started_at = span.get_span_context(), span.start_time
             if context is None or started_at is None:
@@ -89,8 +83,9 @@ class Runs:
                 end_time_unix_nano=None,
                 customer=customer,
                 service_name=None,
-                parent_event_id=self.event_around(self._around.get(key), call, customer),
+                parent_event_id=self.event_around(self._around.look(span), call, customer),
             )
             self._record(measurement)
-            run = self._runs[key] = _Run(customer, measurement.external_id)
+            run = _Run(customer, measurement.external_id)
+            self._runs.keep(span, run)
         return run.external_id if run.customer == customer else None

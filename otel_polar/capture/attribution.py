@@ -19,7 +19,6 @@ from opentelemetry import baggage, context
 from otel_polar.billing.customer import Customer, InvalidIdError, Unattributed, build_customer
 from otel_polar.capture import blocks
 from otel_polar.capture.baggage import baggage_rules, identity_members, with_members_first, without_members
-from otel_polar.capture.generators import run_async_generator, run_generator
 from otel_polar.capture.identity import IDENTITY_KEY, SIGNED_MEMBER, Identity, build_tags, told_identity
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
         import wrapt  # noqa: PLC0415 - not for `import otel_polar`, which has to be quick
 
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            from otel_polar.capture.generators import run_async_generator, run_generator  # noqa: PLC0415 - as wrapt
+
             run: Any = run_generator if inspect.isgeneratorfunction(function) else run_async_generator
 
             def around_generator(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:

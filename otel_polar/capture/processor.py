@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import get_current_span
 
 from otel_polar.billing.customer import DroppedAttribute, Unattributed
-from otel_polar.billing.measurement import may_match, read_measurements
 from otel_polar.billing.semconv import EVENT_NAME, MODEL_CALL_MARKERS, PROVIDER_NAME, REQUEST_MODEL
 from otel_polar.billing.span import attributes_of, read_span
 from otel_polar.capture.baggage import use_baggage_rules
@@ -32,14 +31,14 @@ from otel_polar.capture.identity import (
     tags_of,
     who_pays,
 )
+from otel_polar.capture.starts import Starts
 from otel_polar.delivery.notices import describe, logger
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
-    from opentelemetry.trace import SpanContext
 
-    from otel_polar.billing.span import Attributes
+    from otel_polar.billing.span import Attributes, SpanRecord
     from otel_polar.capture.agents import Runs
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.options import Options
@@ -56,16 +55,11 @@ def baggage_rules_of(settings: Settings) -> BaggageRules:
     return BaggageRules(settings.customer_keys, tuple(settings.tags), signatures)
 
 
-MAX_OPEN_SPANS: Final = 100_000
-"""Spans whose identity is remembered at once. A span that never ends must not be remembered for ever."""
-
-
-# What a span started with: its context, which is kept so that its id() is not used again while it is a key, who pays,
-# attributes that may be pushed out, and those by which the nearest span around it names a user. A plain tuple, because
-# one is made and dropped for every span in a bill_to.
-_Started: TypeAlias = "tuple[SpanContext, Identity, Attributes, Attributes]"
+# What a span started with: who pays, attributes that may be pushed out, and those by which the nearest span around it
+# names a user. A plain tuple, because one is made and dropped for every span in a bill_to.
+_Started: TypeAlias = "tuple[Identity, Attributes, Attributes]"
 _NO_ATTRIBUTES: Final[Attributes] = {}
-_NOT_STARTED: Final = (None, NO_IDENTITY, _NO_ATTRIBUTES, _NO_ATTRIBUTES)
+_NOT_STARTED: Final = (NO_IDENTITY, _NO_ATTRIBUTES, _NO_ATTRIBUTES)
 
 
 class PolarSpanProcessor(SpanProcessor):
@@ -87,9 +81,7 @@ class PolarSpanProcessor(SpanProcessor):
         self._tag_keys = tuple(settings.tags)
         self._rules = baggage_rules_of(settings)
         use_baggage_rules(self._rules)
-        # By the id() of the span's context object, which the started and the ended span share: a look-up per span of
-        # the application has to be this cheap.
-        self._started: dict[int, _Started] = {}
+        self._started: Starts[_Started] = Starts()
         # Set when the span starts, and the first to be pushed out when it has too many attributes.
         self._user_keys = self._keys.all_attributes
         self._naming_keys = self._keys.naming
@@ -100,6 +92,9 @@ class PolarSpanProcessor(SpanProcessor):
         self._pipeline: Pipeline | None = None
         self._span_rules = tuple(settings.span_rules)
         self._runs: Runs | None = None
+        if self._span_rules or settings.agent_event_name is not None:
+            # Not asked for every span: that would be a tenth of what on_end takes.
+            self.on_end = self._on_end_of_any  # type: ignore[method-assign]
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
@@ -133,18 +128,16 @@ class PolarSpanProcessor(SpanProcessor):
                 kept = {key: attributes[key] for key in keys} if keys else _NO_ATTRIBUTES
                 if inherited:
                     self._inherited_by[span] = inherited
-                self._remember((span.get_span_context(), identity or NO_IDENTITY, kept, inherited))
+                self._started.keep(span, (identity or NO_IDENTITY, kept, inherited))
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Record the span if it is a model call; it is on disk when this returns."""
-        started = None
         try:
             # These lines run for every span of the application, in a sixth of a microsecond: hence the SDK's private
             # names, for which attributes_of() has the reason, and semconv.MODEL_CALL_MARKERS written out, without that
             # of Vercel's SDK, which is not Python.
-            started = self._started.pop(id(span._context), None)  # noqa: SLF001 - the public name takes too long
             bounded = span._attributes  # noqa: SLF001 - the public name takes too long
             attributes = bounded._dict  # type: ignore[union-attr]  # noqa: SLF001 - the public name takes too long
             if (
@@ -153,13 +146,15 @@ class PolarSpanProcessor(SpanProcessor):
                 and "openinference.span.kind" not in attributes
                 and "otel_polar.event.name" not in attributes
                 and not bounded.dropped  # type: ignore[union-attr]
-                and not self._span_rules
-                and self._runs is None
             ):
                 return
         except Exception:  # noqa: BLE001, S110 - spans of another make are looked at by their public names
             pass
-        self._look_at(span, started)
+        self._look_at(span)
+
+    def _on_end_of_any(self, span: ReadableSpan) -> None:
+        """The same where every span is to be looked at, and not only those that say by a word what they are."""
+        self._look_at(span)
 
     def shutdown(self) -> None:
         """Send what can be sent within ``shutdown_timeout_s``; the rest stays on disk."""
@@ -180,29 +175,24 @@ class PolarSpanProcessor(SpanProcessor):
         attributes = attributes_of(parent)
         if not self._naming_keys.isdisjoint(attributes):
             return {key: attributes[key] for key in self._user_keys.intersection(attributes)}
-        started = self._started.get(id(parent.get_span_context()))
-        if started is not None and not self._naming_keys.isdisjoint(started[2]):
+        _, kept, _ = self._started.look(parent) or _NOT_STARTED
+        if not self._naming_keys.isdisjoint(kept):
             # Pushed out since by the limit of attributes.
-            return {key: started[2][key] for key in self._user_keys.intersection(started[2])}
+            return {key: kept[key] for key in self._user_keys.intersection(kept)}
         if parent.dropped_attributes:
             # It may have named somebody after it began; whoever is named further out need not be the same.
             return self._may_be_dropped
         return self._inherited_by.get(parent, _NO_ATTRIBUTES)
 
-    def _remember(self, started: _Started) -> None:
-        if len(self._started) >= MAX_OPEN_SPANS:
-            self._started.pop(next(iter(self._started)), None)
-        self._started[id(started[0])] = started
-
-    def _look_at(self, span: ReadableSpan, started: _Started | None) -> None:
+    def _look_at(self, span: ReadableSpan) -> None:
         if self._pipeline is None:
             return
         try:
-            _, identity, start_attributes, inherited = started or _NOT_STARTED
+            identity, start_attributes, inherited = self._started.take(span) or _NOT_STARTED
             around = None if self._runs is None else self._runs.end(span)
             record = read_span(span, start_attributes, self._pipeline.process)
             is_call = not MODEL_CALL_MARKERS.isdisjoint(record.attributes)
-            is_measured = EVENT_NAME in record.attributes or may_match(self._span_rules, record.scope_name, record.name)
+            is_measured = EVENT_NAME in record.attributes or self._may_match(record)
             if not is_call and not is_measured:
                 return
             mend_current_context()
@@ -212,12 +202,21 @@ class PolarSpanProcessor(SpanProcessor):
             tags = tags_of(identity, record.attributes, self._tag_keys)
             parent = None if self._runs is None else self._runs.event_around(around, record, customer)
             if is_measured:
+                from otel_polar.billing.measurement import read_measurements  # noqa: PLC0415 - few need it
+
                 for measurement in read_measurements(record, self._span_rules, customer, tags):
                     self._pipeline.take_measurement(measurement._replace(parent_event_id=parent))
             if is_call:
                 self._pipeline.take(record, customer, tags, parent)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             self._say(error)
+
+    def _may_match(self, record: SpanRecord) -> bool:
+        if not self._span_rules:
+            return False
+        from otel_polar.billing.measurement import may_match  # noqa: PLC0415 - few need it
+
+        return may_match(self._span_rules, record.scope_name, record.name)
 
     @staticmethod
     def _refuse(pipeline: Pipeline, why: Unattributed) -> None:

@@ -8,7 +8,6 @@ import pytest
 from opentelemetry import context, trace
 
 from otel_polar import bill_to, metered
-from otel_polar.capture import agents
 from otel_polar.capture.providers import use_tracer_provider
 
 if TYPE_CHECKING:
@@ -129,16 +128,3 @@ def test_without_the_option_there_are_no_runs(make_app: MakeApp) -> None:
         app.call()
 
     assert tree(app) == [("llm_usage", None, "alice")]
-
-
-def test_open_spans_do_not_fill_the_memory(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A span that never ends must not be remembered for ever."""
-    monkeypatch.setattr(agents, "MAX_OPEN_SPANS", 10)
-    with agent(app):
-        spans = [app.tracer.start_span("open") for _ in range(50)]
-    runs = app.processor._runs
-    assert runs is not None
-    assert len(runs._around) == 10
-    for span in spans:
-        span.end()
-    assert len(runs._around) == 0
