@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from otel_polar.billing import semconv
 from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.event import UsageEvent, event_timestamp, is_event_name
-from otel_polar.billing.metadata import MAX_VALUE_CHARACTERS, add_tags, sanitise_metadata, sanitise_text
+from otel_polar.billing.metadata import (
+    MAX_INTEGER_BITS,
+    MAX_VALUE_CHARACTERS,
+    add_tags,
+    sanitise_metadata,
+    sanitise_text,
+)
 from otel_polar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -196,6 +202,10 @@ def _own(span: SpanRecord) -> Iterator[_Told]:
     name = span.attributes.get(semconv.EVENT_NAME)
     if name is None:
         return
+    limit = span.attribute_length_limit
+    if isinstance(name, str) and limit is not None and len(name) >= limit:
+        yield "unusable", {}, f"{semconv.EVENT_NAME} may have been cut: raise OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"
+        return
     if not isinstance(name, str) or not is_event_name(name):
         yield "unusable", {}, f"{semconv.EVENT_NAME} is no text of 1 to 128 characters"
         return
@@ -245,4 +255,6 @@ def _why_no_number(name: str, value: object) -> str | None:
         return f"{name} is of type {type(value).__name__}, not a number"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is not a finite number"
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        return f"{name} is too large"
     return f"{name} is negative" if value < 0 else None

@@ -10,23 +10,29 @@ the real external one, and win in the next service.
 
 from __future__ import annotations
 
-import inspect
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from opentelemetry import baggage, context
 
 from otel_polar.billing.customer import Customer, InvalidIdError, Unattributed, build_customer
 from otel_polar.capture import blocks
-from otel_polar.capture.baggage import baggage_rules, identity_members, with_members_first, without_members
+from otel_polar.capture.baggage import (
+    baggage_rules,
+    hides_members,
+    identity_members,
+    with_members_first,
+    without_members,
+)
 from otel_polar.capture.identity import IDENTITY_KEY, SIGNED_MEMBER, Identity, build_tags, told_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from uuid import UUID
 
     from opentelemetry.context import Context
+
+    from otel_polar.billing.call import TagValue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,51 +104,22 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function, coroutine function, generator or asynchronous generator."""
-        import wrapt  # noqa: PLC0415 - not for `import otel_polar`, which has to be quick
+        from otel_polar.capture.decorating import decorate  # noqa: PLC0415 - not for `import otel_polar`
 
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            from otel_polar.capture.generators import run_async_generator, run_generator  # noqa: PLC0415 - as wrapt
-
-            run: Any = run_generator if inspect.isgeneratorfunction(function) else run_async_generator
-
-            def around_generator(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-                context = copy_context()
-                context.run(self.__enter__)
-                return run(context.run(wrapped, *args, **kwargs), context)
-
-            decorator = wrapt.decorator(around_generator)
-        elif inspect.iscoroutinefunction(function):
-
-            async def around_coroutine(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-                with self:
-                    return await wrapped(*args, **kwargs)
-
-            decorator = wrapt.decorator(around_coroutine)
-        else:
-
-            def around(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-                with self:
-                    return wrapped(*args, **kwargs)
-
-            decorator = wrapt.decorator(around)
-        decorated: Callable[P, R] = decorator(function)
-        return decorated
+        return decorate(function, lambda: self, follows=True)
 
     def _extend(self, current: Context) -> Context:
         outer = told_identity(current)
         if self._is_told:
             current = without_members(current, identity_members() | outer.told_tags.keys())
-            identity = Identity(told=self._customer(), told_tags=self._tags)
+            identity = outer._replace(told=self._customer(), carried=None, told_tags=self._tags)
         else:
             told = outer.told if self._member_id is None else self._with_member(outer.told)
             identity = outer._replace(told=told, told_tags={**outer.told_tags, **self._tags})
             if isinstance(told, Unattributed):
                 current = without_members(current, identity_members())
-        current = _with_identity(current, identity.told)
-        for key, value in self._tags.items():
-            # W3CBaggagePropagator raises on text that cannot be encoded, in the middle of the application's request.
-            if key not in identity_members() and _is_encodable(str(value)):
-                current = baggage.set_baggage(key, str(value), current)
+        if not hides_members(current):
+            current = _with_members(current, identity, self._tags)
         return context.set_value(IDENTITY_KEY, identity, current)
 
     def _with_member(self, told: Customer | Unattributed | None) -> Customer | Unattributed | None:
@@ -167,23 +144,26 @@ class bill_to:  # noqa: N801 - it is used like a function, as contextlib's own c
             return Unattributed(f"bill_to: {error}")
 
 
-def _with_identity(current: Context, told: Customer | Unattributed | None) -> Context:
-    if not isinstance(told, Customer):
-        return current
-    rules = baggage_rules()
-    named = {
-        names[0]: value
+def _with_members(current: Context, identity: Identity, tags: Mapping[str, TagValue]) -> Context:
+    """The context with the members that tell the next service who pays, and the *tags*."""
+    named: dict[str, str] = {}
+    if isinstance(told := identity.told, Customer):
+        rules = baggage_rules()
         for names, value in (
             (rules.keys.internal, told.customer_id),
             (rules.keys.external, told.external_customer_id),
             (rules.keys.member, told.member_id),
-        )
-        if value is not None and names
-    }
-    if rules.signatures is not None:
-        named[SIGNED_MEMBER] = rules.signatures.sign(told)
+        ):
+            if value is not None and names:
+                named[names[0]] = value
+        if rules.signatures is not None:
+            named[SIGNED_MEMBER] = rules.signatures.sign(told, identity.told_tags)
     for key, value in named.items():
         current = baggage.set_baggage(key, value, current)
+    for key, tag in tags.items():
+        # W3CBaggagePropagator raises on text that cannot be encoded, in the middle of the application's request.
+        if key not in identity_members() and _is_encodable(str(tag)):
+            current = baggage.set_baggage(key, str(tag), current)
     # Before whatever came from outside: a caller may send as many members as fit into a header.
     return with_members_first(current, named.keys())
 

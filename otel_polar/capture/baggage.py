@@ -24,21 +24,31 @@ from otel_polar.capture.identity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from opentelemetry.context import Context
 
+_HIDES_KEY: Final = context.create_key("otel-polar-hides-members")
 _ALWAYS: Final = CustomerKeys().all | {SIGNED_MEMBER}
 
 
 class _InUse:
     rules = BaggageRules()
+    guarded: frozenset[str] = _ALWAYS
+    tags: frozenset[str] = frozenset()
 
 
 def use_baggage_rules(rules: BaggageRules) -> None:
-    """Let ``bill_to`` write, and the propagator and the hooks guard, the members that the last processor made reads."""
+    """Let ``bill_to`` write what the last processor made reads, and guard what any of them does."""
     _InUse.rules = rules
+    _InUse.guarded |= rules.keys.all
+    _InUse.tags |= frozenset(rules.tags)
+
+
+def forget_baggage_rules() -> None:
+    """As if no processor had been made."""
+    _InUse.rules, _InUse.guarded, _InUse.tags = BaggageRules(), _ALWAYS, frozenset()
 
 
 def baggage_rules() -> BaggageRules:
@@ -48,7 +58,7 @@ def baggage_rules() -> BaggageRules:
 
 def identity_members() -> frozenset[str]:
     """Members that could name a customer here, or in another service that has its own settings."""
-    return _InUse.rules.keys.all | _ALWAYS
+    return _InUse.guarded
 
 
 def billing_members(current: Context | None) -> frozenset[str]:
@@ -57,12 +67,22 @@ def billing_members(current: Context | None) -> frozenset[str]:
     if not members:
         return frozenset()
     told = told_identity(get_current() if current is None else current)
-    return (identity_members() | told.told_tags.keys() | frozenset(_InUse.rules.tags)) & members.keys()
+    return (_InUse.guarded | told.told_tags.keys() | _InUse.tags) & members.keys()
 
 
-def keeps_signed(current: Context) -> bool:
-    """Whether a signature is asked for, and there is one to look at."""
-    return _InUse.rules.signatures is not None and baggage.get_baggage(SIGNED_MEMBER, current) is not None
+def believed_members(incoming: Mapping[str, object], *, trusts: bool) -> Mapping[str, object]:
+    """What of the members that came from outside may stay: all, or what says nothing of who pays, or what is signed."""
+    if trusts:
+        return incoming
+    is_signed = _InUse.rules.signatures is not None and SIGNED_MEMBER in incoming
+    # A wrong signature has to be seen, too: its call is held. The tags that count are signed with it.
+    refused = _InUse.tags if is_signed else _InUse.guarded | _InUse.tags
+    return {key: value for key, value in incoming.items() if key not in refused}
+
+
+def hides_members(current: Context) -> bool:
+    """Whether who pays is to be kept from whoever is called."""
+    return current.get(_HIDES_KEY) is True
 
 
 def without_members(current: Context | None, keys: AbstractSet[str]) -> Context:
@@ -88,9 +108,10 @@ def without_billing_members(current: Context) -> Context:
     """The context without members that say who pays, and without the tags; calls in it are billed as before."""
     hidden = billing_members(current)
     if not hidden:
-        return current
+        return current if hides_members(current) else context.set_value(_HIDES_KEY, True, current)  # noqa: FBT003 - a value
     identity = identity_in(current, _InUse.rules) or NO_IDENTITY
-    return context.set_value(IDENTITY_KEY, identity._replace(is_settled=True), without_members(current, hidden))
+    settled = context.set_value(IDENTITY_KEY, identity._replace(is_settled=True), without_members(current, hidden))
+    return context.set_value(_HIDES_KEY, True, settled)  # noqa: FBT003 - a value
 
 
 @contextmanager

@@ -14,6 +14,9 @@ So every block is remembered where it is entered and left, beside OpenTelemetry'
 belongs to a block which was left here, or which is not the innermost one here, is not believed. Threads and tasks that
 were started inside a block keep it, as they should: what is entered and left is a context variable of each.
 
+So a context that code has kept and attaches by itself, in the task that has left its block, is not believed either:
+``carry_context`` is the way to run something later for whoever asked for it.
+
 One way remains unseen: a thread of a pool that is only handed contexts (opentelemetry-instrumentation-threading), where
 a stream is begun in one job and ended in a later one. A context that came back cannot be told there from one that was
 handed on, and what was handed on is believed.
@@ -85,18 +88,24 @@ def leave(owner: object) -> None:
 def current_context() -> Context:
     """The current context, or the one that should be current where a context came back that should not have."""
     current = context.get_current()
+    while (before := _before(current)) is not None:
+        # It may belong to a block that was left, too.
+        current = before
+    return current
+
+
+def _before(current: Context) -> Context | None:
+    """What should be current instead, ``None`` if nothing speaks against *current*."""
     block = current.get(_BLOCK_KEY)
-    if block is None:
-        return current
     entered = _entered.get()
-    if entered and entered[-1].block is block:
-        return current
+    if block is None or (entered and entered[-1].block is block):
+        return None
     if entered and any(other.block is block for other in entered):
         return entered[-1].inside
     for left in reversed(_left.get()):
         if left.block is block:
             return entered[-1].inside if entered else left.before
-    return current
+    return None
 
 
 def mend_current_context() -> None:

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import get_tracer_provider
 
-from otel_polar.billing.semconv import MODEL_CALL_MARKERS
+from otel_polar.billing.measurement import may_match, read_measurements
+from otel_polar.billing.semconv import EVENT_NAME, MODEL_CALL_MARKERS
 from otel_polar.billing.span import attributes_of, read_span
 from otel_polar.capture.identity import NO_IDENTITY, tags_of, who_pays
 from otel_polar.capture.instrumentor import PolarInstrumentor
@@ -44,6 +45,11 @@ class PolarSpanExporter(SpanExporter):
         settings = Settings.load(**options)
         self._keys = settings.customer_keys
         self._tag_keys = tuple(settings.tags)
+        self._span_rules = tuple(settings.span_rules)
+        if settings.agent_event_name is not None:
+            logger.warning(
+                "agent_event_name (OTEL_POLAR_AGENT_EVENT_NAME) needs a processor: an exporter sees spans that ended"
+            )
         self._pipeline: Pipeline | None = None
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
@@ -60,7 +66,7 @@ class PolarSpanExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Record the model calls among *spans*; they are on disk when this returns."""
         for span in spans:
-            if self._pipeline is not None and not MODEL_CALL_MARKERS.isdisjoint(attributes_of(span)):
+            if self._pipeline is not None:
                 self._take(self._pipeline, span)
         return SpanExportResult.SUCCESS
 
@@ -75,9 +81,18 @@ class PolarSpanExporter(SpanExporter):
 
     def _take(self, pipeline: Pipeline, span: ReadableSpan) -> None:
         try:
+            attributes = attributes_of(span)
+            is_call = not MODEL_CALL_MARKERS.isdisjoint(attributes)
+            scope = "" if span.instrumentation_scope is None else span.instrumentation_scope.name
+            if not is_call and EVENT_NAME not in attributes and not may_match(self._span_rules, scope, span.name):
+                return
             record = read_span(span, process=pipeline.process)
+            customer = who_pays(NO_IDENTITY, record, self._keys)
             tags = tags_of(NO_IDENTITY, record.attributes, self._tag_keys)
-            pipeline.take(record, who_pays(NO_IDENTITY, record, self._keys), tags)
+            for measurement in read_measurements(record, self._span_rules, customer, tags):
+                pipeline.take_measurement(measurement)
+            if is_call:
+                pipeline.take(record, customer, tags)
         except Exception as error:  # noqa: BLE001 - one span must not cost the others
             pipeline.counts["failed"] += 1
             pipeline.notices.error(

@@ -1,4 +1,4 @@
-"""Generators that run in a context of their own, so that nothing they set leaks into whoever consumes them.
+"""Generators and coroutines that run in a context of their own, so that nothing they set leaks into their consumer.
 
 A generator runs in the context of its consumer, step by step, and what it leaves set at a ``yield`` stays set there. If
 another task or thread takes the next step, or closes it, OpenTelemetry cannot even put back what was. So every step is
@@ -7,6 +7,8 @@ run in one :class:`contextvars.Context`, copied when the generator was made, as 
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,38 +16,67 @@ if TYPE_CHECKING:
     from contextvars import Context
 
 
-def run_generator(inner: Generator[Any, Any, Any], context: Context) -> Generator[Any, Any, Any]:
-    """The same generator, each step of it in *context*."""
-    step: Callable[[], Any] = _sending(inner, None)
-    while True:
-        try:
-            item = context.run(step)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            step = _sending(inner, (yield item))
-        except GeneratorExit:
-            context.run(inner.close)
-            raise
-        except BaseException as error:  # noqa: BLE001 - handed on
-            step = _throwing(inner, error)
+def run_generator(
+    inner: Generator[Any, Any, Any], context: Context, scope: AbstractContextManager[Any] | None = None
+) -> Generator[Any, Any, Any]:
+    """The same generator, each step of it in *context*, and all of them inside *scope*."""
+    scope = nullcontext() if scope is None else scope
+    context.run(scope.__enter__)
+    try:
+        step: Callable[[], Any] = _sending(inner, None)
+        while True:
+            try:
+                item = context.run(step)
+            except StopIteration as stop:
+                answer = stop.value
+                break
+            try:
+                step = _sending(inner, (yield item))
+            except BaseException as error:  # noqa: BLE001 - handed on
+                step = _throwing(inner, error)
+    except BaseException as error:
+        context.run(scope.__exit__, type(error), error, error.__traceback__)
+        raise
+    context.run(scope.__exit__, None, None, None)
+    return answer
 
 
-async def run_async_generator(inner: AsyncGenerator[Any, Any], context: Context) -> AsyncGenerator[Any, Any]:
-    """The same asynchronous generator, each step of it in *context*."""
-    step: Awaitable[Any] = inner.asend(None)
-    while True:
-        try:
-            item = await _InContext(step, context)
-        except StopAsyncIteration:
-            return
-        try:
-            step = inner.asend((yield item))
-        except GeneratorExit:
-            await _InContext(inner.aclose(), context)
-            raise
-        except BaseException as error:  # noqa: BLE001 - handed on
-            step = inner.athrow(error)
+async def run_async_generator(
+    inner: AsyncGenerator[Any, Any], context: Context, scope: AbstractContextManager[Any] | None = None
+) -> AsyncGenerator[Any, Any]:
+    """The same asynchronous generator, each step of it in *context*, and all of them inside *scope*."""
+    scope = nullcontext() if scope is None else scope
+    context.run(scope.__enter__)
+    try:
+        step: Awaitable[Any] = _first_step(inner)
+        while True:
+            try:
+                item = await _InContext(step, context)
+            except StopAsyncIteration:
+                break
+            try:
+                step = inner.asend((yield item))
+            except BaseException as error:  # noqa: BLE001 - handed on
+                step = inner.athrow(error)
+    except BaseException as error:
+        context.run(scope.__exit__, type(error), error, error.__traceback__)
+        raise
+    context.run(scope.__exit__, None, None, None)
+
+
+async def run_coroutine(inner: Awaitable[Any], context: Context) -> Any:
+    """What a coroutine answers, each step of it in *context*."""
+    return await _InContext(inner, context)
+
+
+def _first_step(inner: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Begin without telling the event loop, which is told of the generator around it, and would close both at once."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return inner.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 def _sending(inner: Generator[Any, Any, Any], value: Any) -> Callable[[], Any]:

@@ -87,11 +87,13 @@ def identity_in(current: Context, rules: BaggageRules) -> Identity | None:
     members = baggage.get_all(current)
     if not members:
         return None if told is NO_IDENTITY else told
+    carried: Customer | Unattributed | None
+    tags: Mapping[str, object] = members
     if rules.signatures is None:
         carried = read_baggage_customer(members, rules.keys)
     else:
-        carried = rules.signatures.carried(members, rules.keys)
-    carried_tags = build_tags({key: members[key] for key in rules.tags if key in members})
+        carried, tags = rules.signatures.carried(members, rules.keys)
+    carried_tags = build_tags({key: tags[key] for key in rules.tags if key in tags})
     if carried is None and not carried_tags and told is NO_IDENTITY:
         return None
     return told._replace(carried=carried, carried_tags=carried_tags)

@@ -5,15 +5,16 @@ Each use is one span and one event: with its duration, and with what the code sa
 
 from __future__ import annotations
 
-import inspect
-from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
+import sys
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 
 from opentelemetry.trace import Status, StatusCode, get_tracer, use_span
 
 from otel_polar._version import __version__
 from otel_polar.billing import semconv
-from otel_polar.capture.generators import run_async_generator, run_generator
+from otel_polar.billing.metadata import MAX_INTEGER_BITS
+from otel_polar.capture.decorating import decorate
 from otel_polar.capture.providers import tracer_provider
 from otel_polar.capture.streams import count_stream
 from otel_polar.delivery.notices import logger
@@ -30,26 +31,56 @@ SCOPE: Final = "otel_polar.metered"
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_open: Final[ContextVar[tuple[_Open, ...]]] = ContextVar("otel_polar_metered", default=())
-
 
 class Usage:
-    """What a metered block has used so far. Safe to use from several threads at once only if they set other keys."""
+    """What a metered block has used so far. Several threads may use it at once if they set other keys.
+
+    Numbers of any kind are taken; what is neither a number nor text holds the event, as a negative number does. Nothing
+    is raised into the code that counts.
+    """
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self._counts: dict[str, int | float] = {}
 
-    def set(self, **values: float | str) -> None:
+    def set(self, **values: object) -> None:
         """Say numbers, or texts, of the event's metadata. The last word on a key counts."""
         for key, value in values.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                self._counts[key] = value
-            self._span.set_attribute(semconv.EVENT_METADATA_PREFIX + key, value)
+            number = _number(value)
+            if number is not None:
+                self._counts[key] = number
+                self._span.set_attribute(semconv.EVENT_METADATA_PREFIX + key, number)
+            elif isinstance(value, str):
+                self._span.set_attribute(semconv.EVENT_METADATA_PREFIX + key, value)
+            else:
+                self._span.set_attribute(semconv.EVENT_WHY_HELD, f"{key} is no number that can be sent")
 
-    def add(self, **amounts: float) -> None:
+    def add(self, **amounts: object) -> None:
         """Add to numbers, which begin at 0."""
-        self.set(**{key: self._counts.get(key, 0) + amount for key, amount in amounts.items()})
+        numbers = {key: _number(amount) for key, amount in amounts.items()}
+        self.set(
+            **{key: None if number is None else self._counts.get(key, 0) + number for key, number in numbers.items()}
+        )
+
+
+def _number(value: object) -> int | float | None:
+    """A number as an attribute can hold it: also of the libraries that have their own, and of :mod:`decimal`."""
+    if isinstance(value, bool):
+        return None
+    try:
+        if isinstance(value, Integral):
+            whole = int(value)
+            return whole if whole.bit_length() <= MAX_INTEGER_BITS else None
+        is_number = isinstance(value, Real) or (hasattr(value, "as_tuple") and hasattr(value, "__float__"))
+        if not is_number:
+            return None
+        real = float(value)  # type: ignore[arg-type] # it has __float__
+        return int(real) if real.is_integer() and not isinstance(value, float) and abs(real) < _EXACT else real
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+_EXACT: Final = 2.0**53
 
 
 class metered:  # noqa: N801 - it is used like a function, as contextlib's own context managers are
@@ -65,8 +96,8 @@ class metered:  # noqa: N801 - it is used like a function, as contextlib's own c
 
         download = metered("download").stream(file, count="bytes")
 
-    Each use is a span, and an event of that name whose metadata has ``duration_ms`` and what was said. Who pays is as
-    for any call to a model. A block that raises is held as unmetered, for a person to look at.
+    Each use is a span, and an event of that name whose metadata has ``duration_ms``, ``duration_us`` and what was said.
+    Who pays is as for any call to a model. A block that raises is held as unmetered, for a person to look at.
 
     Args:
         event_name: the name of the events, of 1 to 128 characters.
@@ -76,15 +107,17 @@ class metered:  # noqa: N801 - it is used like a function, as contextlib's own c
     its first step to its end, in a context of its own (see :class:`~otel_polar.bill_to`).
     """
 
-    def __init__(self, event_name: str, /, **values: float | str) -> None:
+    def __init__(self, event_name: str, /, **values: object) -> None:
         self._event_name = event_name
         self._values = values
+        # By the frame of the `with` statement, which enters and leaves it whatever context or thread that is in.
+        self._open: list[tuple[int, _Use]] = []
 
     def __enter__(self) -> Usage:
         """Begin; what it answers takes the numbers."""
-        opened = _Open(self, self._start())
-        _open.set((*_open.get(), opened))
-        return opened.usage
+        use = self._use()
+        self._open.append((id(sys._getframe(1)), use))  # noqa: SLF001 - there is no other way to tell who enters
+        return use.__enter__()
 
     def __exit__(
         self,
@@ -93,43 +126,16 @@ class metered:  # noqa: N801 - it is used like a function, as contextlib's own c
         traceback: TracebackType | None,
     ) -> None:
         """End, and bill."""
-        opened = next((each for each in reversed(_open.get()) if each.owner is self), None)
-        if opened is None:
-            return
-        _open.set(tuple(each for each in _open.get() if each is not opened))
-        opened.end(None if isinstance(error, GeneratorExit) else error)
+        frame = id(sys._getframe(1))  # noqa: SLF001 - as above
+        mine = [each for each in self._open if each[0] == frame] or self._open
+        if mine:
+            entered = mine[-1]
+            self._open.remove(entered)
+            entered[1].__exit__(kind, error, traceback)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function, coroutine function, generator or asynchronous generator."""
-        import wrapt  # noqa: PLC0415 - only where something is decorated
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            is_async = inspect.isasyncgenfunction(function)
-
-            def around_generator(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-                context = copy_context()
-                inner = context.run(wrapped, *args, **kwargs)
-                if is_async:
-                    return run_async_generator(_inside_async(self, inner), context)
-                return run_generator(_inside(self, inner), context)
-
-            decorator = wrapt.decorator(around_generator)
-        elif inspect.iscoroutinefunction(function):
-
-            async def around_coroutine(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-                with self:
-                    return await wrapped(*args, **kwargs)
-
-            decorator = wrapt.decorator(around_coroutine)
-        else:
-
-            def around(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-                with self:
-                    return wrapped(*args, **kwargs)
-
-            decorator = wrapt.decorator(around)
-        decorated: Callable[P, R] = decorator(function)
-        return decorated
+        return decorate(function, self._use, follows=False)
 
     def stream(self, source: R, *, count: Literal["bytes", "items"] = "bytes") -> R:
         """The same file, iterable or asynchronous iterable, whose bytes or items are counted as they go by.
@@ -137,62 +143,58 @@ class metered:  # noqa: N801 - it is used like a function, as contextlib's own c
         It is one use from now to its end, or to its ``close()``; what has gone by until then is billed. Of a file what
         is read and written counts, of an iterable what it yields.
         """
-        span = self._start()
-        usage = Usage(span)
+        use = self._use()
+        usage = use.begin()
         usage.set(**{count: 0})
-        counted: R = count_stream(source, by=count, usage=usage, end=_ending(span))
+        counted: R = count_stream(source, by=count, usage=usage, end=use.end)
         return counted
 
-    def _start(self) -> Span:
+    def _use(self) -> _Use:
+        return _Use(self._event_name, self._values)
+
+
+class _Use:
+    """One use: a context manager that is entered once."""
+
+    def __init__(self, event_name: str, values: dict[str, object]) -> None:
+        self._event_name = event_name
+        self._values = values
+        self._current: AbstractContextManager[Span] | None = None
+
+    def begin(self) -> Usage:
+        """Make the span."""
         tracer = get_tracer(SCOPE, __version__, tracer_provider())
-        attributes = {semconv.EVENT_METADATA_PREFIX + key: value for key, value in self._values.items()}
-        span = tracer.start_span(self._event_name, attributes={semconv.EVENT_NAME: self._event_name, **attributes})
-        if not span.is_recording():
+        self._span = tracer.start_span(self._event_name, attributes={semconv.EVENT_NAME: self._event_name})
+        if not self._span.is_recording():
             logger.warning(
                 "metered(%r) is not billed: there is no tracer provider of opentelemetry-sdk, or its sampler drops it"
                 " (BillingSampler)",
                 self._event_name,
             )
-        return span
+        usage = Usage(self._span)
+        usage.set(**self._values)
+        return usage
 
-
-class _Open:
-    """One use of a ``metered`` in a ``with`` statement."""
-
-    __slots__ = ("_current", "_span", "owner", "usage")
-
-    def __init__(self, owner: metered, span: Span) -> None:
-        self.owner = owner
-        self.usage = Usage(span)
-        self._span = span
-        self._current: AbstractContextManager[Span] = use_span(span, end_on_exit=False, record_exception=False)
-        self._current.__enter__()
-
-    def end(self, error: BaseException | None) -> None:
-        self._current.__exit__(None, None, None)
-        _ending(self._span)(error)
-
-
-def _ending(span: Span) -> Callable[[BaseException | None], None]:
-    def end(error: BaseException | None) -> None:
-        if error is not None:
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span. That a generator was closed early is no error."""
+        if error is not None and not isinstance(error, GeneratorExit):
             # Without its words: they may hold anything.
-            span.set_status(Status(StatusCode.ERROR))
-            span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
-        span.end()
+            self._span.set_status(Status(StatusCode.ERROR))
+            self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+        self._span.end()
 
-    return end
+    def __enter__(self) -> Usage:
+        usage = self.begin()
+        self._current = use_span(self._span, end_on_exit=False, record_exception=False)
+        self._current.__enter__()
+        return usage
 
-
-def _inside(owner: metered, inner: Any) -> Any:
-    with owner:
-        return (yield from inner)
-
-
-async def _inside_async(owner: metered, inner: Any) -> Any:
-    with owner:
-        try:
-            async for item in inner:
-                yield item
-        finally:
-            await inner.aclose()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._current is not None:
+            self._current.__exit__(None, None, None)
+        self.end(error)

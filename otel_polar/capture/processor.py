@@ -11,6 +11,7 @@ limits (opentelemetry-sdk, ``BoundedAttributes``), and a shortened id may be ano
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 from weakref import WeakKeyDictionary
 
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.options import Options
     from otel_polar.settings import Settings
+
+
+def _act_on_abandoned() -> None:
+    """End the spans of what was given up, if anything that can be is in use at all."""
+    if (abandoned := sys.modules.get("otel_polar.capture.abandoned")) is not None:
+        abandoned.act_on_abandoned()
 
 
 def baggage_rules_of(settings: Settings) -> BaggageRules:
@@ -159,12 +166,14 @@ class PolarSpanProcessor(SpanProcessor):
     def shutdown(self) -> None:
         """Send what can be sent within ``shutdown_timeout_s``; the rest stays on disk."""
         if self._pipeline is not None:
+            _act_on_abandoned()
             self._pipeline.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send everything now; whether nothing is left to send. What is left stays on disk."""
         if self._pipeline is None:
             return True
+        _act_on_abandoned()
         return self._pipeline.force_flush(timeout_millis / 1_000)
 
     def _inherited(self, context: Context) -> Attributes:

@@ -14,20 +14,29 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from opentelemetry import baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
 from opentelemetry.trace import SpanKind, get_current_span
 
-from otel_polar.capture.baggage import billing_members, keeps_signed, with_members_first, without_members
+from otel_polar.capture.baggage import (
+    believed_members,
+    billing_members,
+    identity_members,
+    with_members_first,
+    without_members,
+)
+from otel_polar.capture.identity import told_identity
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import CarrierT, Getter, Setter
 
 _ADDRESSES: Final = ("server.address", "net.peer.name", "http.host")
+HEADER: Final = "baggage"
 _URLS: Final = ("url.full", "http.url")
 
 
@@ -58,14 +67,15 @@ class PolarBaggagePropagator(TextMapPropagator):
         getter: Getter[CarrierT] = default_getter,
     ) -> Context:
         """The context with the members of the header that are believed."""
-        extracted = self._w3c.extract(carrier, context, getter)
-        if self._trusts:
-            return extracted
-        refused = billing_members(extracted)
-        if keeps_signed(extracted):
-            # The processor looks at the signature, and holds the call if it is wrong.
-            return extracted
-        return without_members(extracted, refused)
+        current = get_current() if context is None else context
+        incoming = baggage.get_all(self._w3c.extract(carrier, Context(), getter))
+        believed = believed_members(incoming, trusts=self._trusts)
+        if told_identity(current).told is not None:
+            # What the application says here is not changed by whom it hears from.
+            believed = {key: value for key, value in believed.items() if key not in identity_members()}
+        for key, value in believed.items():
+            current = baggage.set_baggage(key, value, current)
+        return current
 
     def inject(
         self,
@@ -80,6 +90,9 @@ class PolarBaggagePropagator(TextMapPropagator):
         elif self._is_for_us(get_current_span(context)):
             self._w3c.inject(carrier, with_members_first(context, ours), setter)
         else:
+            if _may_have_header(carrier):
+                # The headers of a request that was redirected are those of the request before, to another host.
+                setter.set(carrier, HEADER, "")
             self._w3c.inject(carrier, without_members(context, ours), setter)
 
     @property
@@ -101,4 +114,17 @@ def _host(span: Any) -> str | None:
     attributes: Mapping[str, Any] = span.attributes or {}
     told = [str(attributes[name]) for name in _URLS if name in attributes]
     told += [f"//{attributes[name]}" for name in _ADDRESSES if name in attributes]
-    return urlsplit(told[0]).hostname if told else None
+    # Clients do not agree on which side of a backslash the host is.
+    if not told or "\\" in told[0]:
+        return None
+    try:
+        return urlsplit(told[0]).hostname
+    except ValueError:
+        return None
+
+
+def _may_have_header(carrier: object) -> bool:
+    try:
+        return HEADER in carrier  # type: ignore[operator] # any carrier
+    except TypeError:
+        return False

@@ -6,9 +6,12 @@ which nobody pays. ``asyncio`` tasks and ``asyncio.to_thread`` keep theirs.
 
 from __future__ import annotations
 
+import inspect
 from contextvars import copy_context
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from otel_polar.capture.generators import run_async_generator, run_coroutine, run_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,16 @@ def carry_context(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def carried(*args: P.args, **kwargs: P.kwargs) -> R:
-        return context.copy().run(function, *args, **kwargs)
+        mine = context.copy()
+        answer: Any = mine.run(function, *args, **kwargs)
+        # What a coroutine function or a generator answers is run later, where nobody carries anything.
+        if inspect.iscoroutine(answer):
+            answer = run_coroutine(answer, mine)
+        elif inspect.isgenerator(answer):
+            answer = run_generator(answer, mine)
+        elif inspect.isasyncgen(answer):
+            answer = run_async_generator(answer, mine)
+        carried_answer: R = answer
+        return carried_answer
 
     return carried

@@ -69,6 +69,7 @@ def test_a_span_that_differs_in_anything_is_not_meant(other: dict[str, Any]) -> 
         (-1, "report.page_count is negative"),
         (float("nan"), "report.page_count is not a finite number"),
         (float("inf"), "report.page_count is not a finite number"),
+        (2**63, "report.page_count is too large"),
         ((1, 2), "report.page_count is of type tuple, not a number"),
     ],
 )
@@ -146,6 +147,14 @@ def own(**attributes: Any) -> Any:
         (
             span({"otel_polar.event.name": "upload"}, dropped_attributes=1),
             ("upload", {}, "numbers may have been dropped: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
+        ),
+        (
+            span({"otel_polar.event.name": "image_ge"}, attribute_length_limit=8),
+            (
+                "unusable",
+                {},
+                "otel_polar.event.name may have been cut: raise OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            ),
         ),
         (
             span({"otel_polar.event.name": "x" * 129}),

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from otel_polar.capture.baggage import use_baggage_rules
-from otel_polar.capture.identity import BaggageRules
+from otel_polar.capture.baggage import forget_baggage_rules
 from otel_polar.sandbox import SandboxServer
 from tests.capture.support import TOKEN, App
 
@@ -27,9 +26,9 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in os.environ:
         if variable.startswith(("POLAR_", "OTEL_")):
             monkeypatch.delenv(variable)
-    use_baggage_rules(BaggageRules())
+    forget_baggage_rules()
     yield
-    use_baggage_rules(BaggageRules())
+    forget_baggage_rules()
 
 
 @pytest.fixture(scope="session")

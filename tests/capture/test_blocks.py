@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,6 +126,20 @@ def test_two_streams_that_end_in_turn_after_both_blocks_bill_nobody_after_them(a
     app.call()
 
     assert app.payers() == ["bob", HELD, "alice", HELD]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_a_stream_that_ends_after_several_blocks_bills_none_of_their_users_after_it(app: App, depth: int) -> None:
+    """The context that comes back belongs to the innermost; the ones around it were left as well."""
+    with ExitStack() as blocks:
+        for level in range(depth):
+            blocks.enter_context(bill_to(f"user_{level}", level=level))
+        end_stream = begin_stream(app)
+    end_stream()
+    assert dict(baggage.get_all()) == {}
+    app.call()
+
+    assert app.payers() == [f"user_{depth - 1}", HELD]
 
 
 def test_a_task_started_inside_a_block_keeps_its_user_when_the_block_is_left(app: App) -> None:

@@ -9,7 +9,7 @@ from opentelemetry import baggage
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
-from otel_polar import PolarSpanExporter, bill_to
+from otel_polar import PolarSpanExporter, SpanRule, bill_to
 from otel_polar.billing.span import read_span
 from otel_polar.capture import exporter as exporter_module
 from otel_polar.delivery.rows import State
@@ -106,3 +106,21 @@ def test_without_a_token_it_does_nothing_and_says_so(caplog: pytest.LogCaptureFi
     exporter.shutdown()
     assert exporter.pipeline is None
     assert "no access token" in caplog.text
+
+
+def test_usage_that_is_no_call_to_a_model_is_billed_and_what_cannot_be_is_said(
+    options: dict[str, Any], polar_sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An option that is read and ignored would bill nothing without a word."""
+    rule = SpanRule(event_name="report", span_name="render *")
+    exporter = PolarSpanExporter(**options, span_rules=rule, agent_event_name="agent_run")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    for name, attributes in (("render x", {}), ("up", {"otel_polar.event.name": "upload"}), ("GET /", {})):
+        provider.get_tracer("tests").start_span(name, attributes={"userId": "alice", **attributes}).end()
+    provider.force_flush()
+
+    events = polar_sandbox.wait_for_events(2)
+    assert sorted(event["name"] for event in events) == ["report", "upload"]
+    assert "agent_event_name (OTEL_POLAR_AGENT_EVENT_NAME) needs a processor" in caplog.text
+    provider.shutdown()

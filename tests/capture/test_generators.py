@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import functools
+import pickle
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import baggage, trace
 
-from otel_polar import bill_to
+from otel_polar import bill_to, metered
+from otel_polar.capture.providers import use_tracer_provider
 from tests.capture.support import HELD, members
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
     from tests.capture.support import App
 
@@ -225,3 +228,118 @@ def test_other_context_variables_are_those_of_the_call(app: App) -> None:
     variable.set("request 2")
 
     assert next(words) == "request 1"
+
+
+def test_an_asynchronous_generator_left_open_at_the_end_of_the_loop_is_closed_once(app: App) -> None:
+    """The loop closes what it knows of, all at the same time."""
+    complaints: list[dict[str, Any]] = []
+
+    @bill_to("alice")
+    async def stream() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            app.call()
+
+    kept: list[AsyncIterator[str]] = []
+
+    async def begin() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, about: complaints.append(about))
+        kept.append(stream())
+        await anext(kept[0])
+
+    asyncio.run(begin())
+
+    assert complaints == []
+    assert app.payers() == ["alice"]
+
+
+def test_what_is_sent_and_thrown_into_a_metered_generator_reaches_it(app: App) -> None:
+    """As without the decorator."""
+
+    @metered("echo")
+    async def echo() -> AsyncGenerator[object, object]:
+        heard: object = None
+        while True:
+            try:
+                heard = yield heard
+            except ValueError as error:
+                heard = error
+
+    async def drive() -> list[object]:
+        generator = echo()
+        error = ValueError("a")
+        answers = [await generator.asend(None), await generator.asend("x"), await generator.athrow(error) is error]
+        await generator.aclose()
+        return answers
+
+    use_tracer_provider(app.provider)
+    with bill_to("alice"):
+        assert asyncio.run(drive()) == [None, "x", True]
+    use_tracer_provider(None)
+    assert app.payers() == ["alice"]
+
+
+def test_a_generator_that_does_not_stop_behaves_as_it_would() -> None:
+    """Python says so itself."""
+
+    @bill_to("alice")
+    def stubborn() -> Iterator[int]:
+        while True:
+            try:
+                yield 1
+            except GeneratorExit:
+                yield 5
+
+    generator = stubborn()
+    next(generator)
+    with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+        generator.close()  # type: ignore[attr-defined] # it is a generator
+
+
+def test_what_a_plain_function_hands_out_to_be_run_later_is_billed_to_its_customer(app: App) -> None:
+    """Such as a wrapper that is no coroutine function, around one that is."""
+
+    async def call() -> str:
+        await asyncio.sleep(0)
+        app.call()
+        return "answer"
+
+    def steps() -> Iterator[int]:
+        app.call()
+        yield 1
+
+    async def async_steps() -> AsyncIterator[int]:
+        app.call()
+        yield 1
+
+    class Later:
+        async def __call__(self) -> str:
+            return await call()
+
+    alice = bill_to("alice")
+
+    async def consume() -> None:
+        with bill_to("bob"):
+            assert await alice(lambda: call())() == "answer"  # noqa: PLW0108 - a plain function
+            assert await alice(Later())() == "answer"
+            assert [item async for item in alice(lambda: async_steps())()] == [1]  # noqa: PLW0108 - as above
+            assert list(alice(lambda: steps())()) == [1]  # noqa: PLW0108 - as above
+
+    asyncio.run(consume())
+
+    assert app.payers() == ["alice"] * 4
+
+
+@bill_to("alice")
+def decorated(number: int) -> int:
+    """A function that another process can find."""
+    return number + 1
+
+
+def test_a_decorated_function_can_be_pickled_and_copied() -> None:
+    """Pools of processes send functions by their names."""
+    assert pickle.loads(pickle.dumps(decorated)) is decorated  # noqa: S301 - our own
+    assert copy.deepcopy(decorated) is decorated
+    assert copy.copy(decorated)(1) == 2

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import io
 import threading
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
+import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from starlette.responses import StreamingResponse
+from starlette.testclient import TestClient
 
 from otel_polar import BillingSampler, SpanRule, bill_to, metered
 from otel_polar.capture.providers import use_tracer_provider
@@ -18,9 +25,21 @@ from otel_polar.delivery.rows import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from tests.capture.conftest import MakeApp
     from tests.capture.support import App
+
+
+def np_int(value: int) -> Any:
+    """A number of another library's."""
+
+    class Int64:
+        def __int__(self) -> int:
+            return value
+
+    Integral.register(Int64)
+    return Int64()
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +147,77 @@ def test_what_is_not_recorded_is_said(make_app: MakeApp, caplog: pytest.LogCaptu
     with metered("work"):
         pass
     assert [row.state for row in recorded.ledger()] == [State.SENT]
+
+
+def test_a_block_may_end_in_another_thread_or_context_than_it_began_in(app: App) -> None:
+    """Web frameworks run the two halves of a generator where it suits them."""
+
+    def halves() -> Iterator[None]:
+        with metered("work") as usage:
+            yield
+            usage.set(n=1)
+
+    generator = contextvars.copy_context().run(lambda: _begun(halves()))
+    thread = threading.Thread(target=lambda: contextvars.Context().run(list, generator))
+    thread.start()
+    thread.join()
+
+    assert events(app) == [("work", {"n": 1})]
+
+
+def _begun(generator: Iterator[None]) -> Iterator[None]:
+    next(generator)
+    return generator
+
+
+def test_blocks_of_one_object_that_overlap_are_told_apart(app: App) -> None:
+    """Two generators in turn, each with its own count."""
+    shared = metered("work")
+
+    def counting(amounts: list[int]) -> Iterator[None]:
+        with shared as usage:
+            for amount in amounts:
+                usage.add(n=amount)
+                yield
+
+    first, second = counting([1]), counting([1, 2])
+    next(first)
+    next(second)
+    list(first)
+    list(second)
+
+    assert sorted(values["n"] for _, values in events(app)) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (Decimal(3), 3),
+        (Decimal("1.5"), 1.5),
+        (Fraction(1, 2), 0.5),
+        (np_int(7), 7),
+        (2**63 - 1, 2**63 - 1),
+        (0, 0),
+    ],
+)
+def test_numbers_of_any_kind_are_numbers(app: App, value: Any, sent: float) -> None:
+    """Also of the libraries that have their own."""
+    with metered("work") as usage:
+        usage.add(n=value)
+
+    assert events(app) == [("work", {"n": sent})]
+
+
+@pytest.mark.parametrize("value", [10**30, None, "3", True, object(), Decimal("NaN"), Decimal("Infinity"), -1])
+def test_what_is_no_number_that_can_be_sent_holds_the_event_and_raises_nothing(app: App, value: Any) -> None:
+    """An event without the number that was meant would bill nothing for it."""
+    with metered("work") as usage:
+        usage.add(n=value)
+
+    ((state, reason),) = states(app)
+    assert state is State.UNMETERED
+    assert reason is not None
+    assert reason.startswith("n is ")
 
 
 # --- Decorated --------------------------------------------------------------------------------------------------------
@@ -258,25 +348,101 @@ def test_a_stream_that_breaks_is_held_with_what_went_by(app: App) -> None:
     assert (span.attributes or {})["otel_polar.event.metadata.bytes"] == 3
 
 
+def test_lines_partial_writes_and_text_count_as_what_went_by(app: App) -> None:
+    """Whatever the method says of itself."""
+    with metered("lines").stream(io.BytesIO(b"one\ntwo\n")) as file:
+        assert file.readlines() == [b"one\n", b"two\n"]
+    with metered("written").stream(io.BytesIO()) as file:
+        file.writelines(line for line in (b"one\n", b"two\n"))
+    with metered("text").stream(io.StringIO()) as text:
+        text.write("é\n")
+
+    class Raw(io.RawIOBase):
+        def write(self, data: Any) -> int:
+            return min(4, len(data))
+
+    raw = metered("raw").stream(Raw())
+    rest = b"0123456789"
+    while rest:
+        rest = rest[raw.write(rest) or 0 :]
+    raw.close()
+
+    assert [values["bytes"] for _, values in events(app)] == [8, 8, 3, 10]
+
+
+def test_web_frameworks_and_clients_see_what_a_stream_is(app: App, tmp_path: Path) -> None:
+    """They ask whether it can be iterated over, and how."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"ab"
+        yield b"cd"
+
+    async def answer(_scope: Any, _receive: Any, send: Any) -> None:
+        await StreamingResponse(metered("sync").stream(iter([b"ab", b"cd"])))(
+            {"type": "http", "asgi": {"spec_version": "2.4"}}, _receive, send
+        )
+
+    sync = metered("sync").stream(iter([b"ab"]))
+    later = metered("async").stream(chunks())
+    assert (hasattr(sync, "__iter__"), hasattr(sync, "__aiter__")) == (True, False)
+    assert (hasattr(later, "__iter__"), hasattr(later, "__aiter__")) == (False, True)
+    list(sync)
+    response = TestClient(answer).get("/")
+    assert response.content == b"abcd"
+
+    async def upload() -> None:
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=request.content))
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert (await client.post("http://x/", content=later)).content == b"abcd"
+
+    asyncio.run(upload())
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10)
+    with metered("file").stream(path.open("rb")) as file:
+        assert isinstance(file, io.BufferedReader)
+        assert file.name == str(path)
+        assert file.readinto(bytearray(4)) == 4
+
+    assert [(name, values["bytes"]) for name, values in events(app)] == [
+        ("sync", 2),
+        ("sync", 4),
+        ("async", 4),
+        ("file", 4),
+    ]
+
+
 def test_an_asynchronous_file_is_counted(app: App) -> None:
     """Such as aiofiles has them."""
 
     class AsyncFile:
+        is_closed = False
+
         async def read(self) -> bytes:
             return b"abc"
 
+        async def readinto(self, buffer: bytearray) -> int:
+            return len(buffer)
+
         async def aclose(self) -> None:
             self.is_closed = True
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_error: object) -> None:
+            await self.aclose()
 
     async def use() -> bool:
         source = AsyncFile()
         file: Any = metered("download").stream(source)
         assert await file.read() == b"abc"
         await file.aclose()
+        async with metered("block").stream(AsyncFile()) as opened:
+            assert await opened.readinto(bytearray(5)) == 5
         return source.is_closed
 
     assert asyncio.run(use())
-    assert events(app) == [("download", {"bytes": 3})]
+    assert events(app) == [("download", {"bytes": 3}), ("block", {"bytes": 5})]
 
 
 # --- Spans that exist anyway ------------------------------------------------------------------------------------------

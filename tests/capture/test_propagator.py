@@ -156,6 +156,77 @@ def test_requests_can_be_made_without_telling_who_pays(app: App) -> None:
     assert context.get_current() == {}
 
 
+def test_a_block_inside_hidden_baggage_writes_none(app: App) -> None:
+    """Neither its user nor its tags; both count all the same."""
+    with bill_to("alice"), hide_billing_baggage(), bill_to(feature="f"):
+        assert members() == {}
+        app.call()
+    with hide_billing_baggage(), bill_to("bob", plan="pro"):
+        assert members() == {}
+        app.call()
+    with bill_to("carol"):
+        assert members() == {"userId": "carol"}
+
+    assert app.payers() == ["alice", "bob"]
+    assert [body["metadata"].get("feature") for body in app.bodies()] == ["f", None]
+
+
+def test_a_request_that_is_redirected_to_another_host_does_not_take_the_header_along(app: App) -> None:
+    """HTTP clients copy the headers of the request before."""
+    propagator = PolarBaggagePropagator(hosts="billing.internal")
+    headers: dict[str, str] = {}
+    with bill_to("alice"):
+        for host in ("billing.internal", "evil.com"):
+            with TRACER.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes={"server.address": host}):
+                propagator.inject(headers)
+
+    assert headers == {"baggage": ""}
+    assert app.payers() == []
+
+
+def test_tags_beside_a_signature_are_not_believed_for_it(make_app: MakeApp) -> None:
+    """Those that count are signed; a made up signature must not let others in."""
+    app = make_app(baggage_secret=SECRET, tags="plan")
+    there = received(PolarBaggagePropagator(), {"baggage": f"{SIGNED_MEMBER}=x,plan=enterprise,theirs=kept"})
+    assert baggage.get_all(there).keys() == {SIGNED_MEMBER, "theirs"}
+    token = context.attach(there)
+    with bill_to("alice"):
+        app.call()
+    context.detach(token)
+
+    assert "plan" not in app.bodies()[0]["metadata"]
+
+
+def test_what_the_application_has_said_already_is_not_changed_by_a_header(app: App) -> None:
+    """A context may be extracted inside a block, with a header of its own or without any."""
+    with bill_to("alice"):
+        for propagator in (PolarBaggagePropagator(), PolarBaggagePropagator(trust=True)):
+            for headers in ({}, EVIL):
+                there = propagator.extract(headers)
+                assert baggage.get_all(there)["userId"] == "alice"
+                assert baggage.get_baggage("customer_id", there) is None
+                app.call(parent=there)
+
+    assert app.payers() == ["alice"] * 4
+
+
+def test_the_keys_of_every_processor_are_guarded(make_app: MakeApp) -> None:
+    """An application may have two, with settings of their own."""
+    first = make_app(external_customer_id_keys="tenant_ext")
+    make_app(external_customer_id_keys="tenant_int")
+    first.call(parent=received(PolarBaggagePropagator(), {"baggage": "tenant_ext=victim,tenant_int=victim"}))
+
+    assert first.payers() == [HELD]
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://evil.com\\@billing.internal/", "", "http://"])
+def test_an_address_that_cannot_be_read_is_no_host_of_the_list(app: App, url: str) -> None:
+    """And no error of the application's request."""
+    with bill_to("alice"):
+        assert sent(PolarBaggagePropagator(hosts="billing.internal"), url__full=url) == ""
+    assert app.payers() == []
+
+
 def test_the_global_propagator_is_left_alone() -> None:
     """It is chosen by OTEL_PROPAGATORS, or by the application."""
     assert not isinstance(get_global_textmap(), PolarBaggagePropagator)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_polar import bill_to, carry_context
 from tests.capture.support import HELD
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from tests.capture.support import App
 
 
@@ -78,3 +80,31 @@ def test_what_a_job_enters_and_does_not_leave_stays_its_own(app: App) -> None:
         pool.submit(app.call).result()
 
     assert app.payers() == [HELD]
+
+
+def test_what_a_carried_function_hands_out_to_be_run_later_keeps_the_context(app: App) -> None:
+    """A coroutine function or a generator does nothing when it is called."""
+
+    async def call() -> None:
+        await asyncio.sleep(0)
+        app.call()
+
+    def steps() -> Iterator[int]:
+        app.call()
+        yield 1
+
+    async def async_steps() -> AsyncIterator[int]:
+        app.call()
+        yield 1
+
+    async def use(carried: Any) -> list[int]:
+        return [item async for item in carried()]
+
+    with bill_to("alice"):
+        carried = [carry_context(function) for function in (call, steps, async_steps)]
+    with bill_to("bob"):
+        asyncio.run(carried[0]())  # type: ignore[arg-type] # as above
+        assert list(carried[1]()) == [1]  # type: ignore[call-overload] # as above
+        assert asyncio.run(use(carried[2])) == [1]
+
+    assert app.payers() == ["alice"] * 3

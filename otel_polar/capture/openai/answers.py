@@ -42,13 +42,15 @@ SpanAttributes = dict[str, str | int | float | bool]
 class Answer:
     """What is known so far of an answer that may come in pieces; what comes later counts."""
 
-    __slots__ = ("id", "model", "service_tier", "usage")
+    __slots__ = ("id", "is_background", "model", "service_tier", "status", "usage")
 
     def __init__(self) -> None:
         self.id: str | None = None
         self.model: str | None = None
         self.service_tier: str | None = None
         self.usage: Mapping[str, Any] | None = None
+        self.status: str | None = None
+        self.is_background = False
 
     def learn(self, data: object) -> None:
         """Take what a body, a chunk or an event says; anything that is not an object says nothing."""
@@ -62,7 +64,9 @@ class Answer:
         self.id = _text(inner.get("id")) or self.id
         self.model = _text(inner.get("model")) or self.model
         self.service_tier = _text(inner.get("service_tier")) or self.service_tier
-        if isinstance(inner.get("usage"), Mapping):
+        self.status = _text(inner.get("status")) or self.status
+        self.is_background = self.is_background or inner.get("background") is True
+        if isinstance(inner.get("usage"), Mapping) and inner["usage"]:
             self.usage = inner["usage"]
 
     def names(self) -> SpanAttributes:

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import json
 import re
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from otel_polar.capture.openai.exchange import Exchange
+    from otel_polar.capture.openai.exchange import Exchange, Fetched
+
+    AnyExchange: TypeAlias = Exchange | Fetched
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """A longer event, or body, is not looked into."""
 
-_EVENT_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LONGEST_END: Final = 4
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _NO_USAGE: Final = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])')
 _DONE: Final = b"[DONE]"
@@ -35,10 +40,11 @@ class EventFilter:
     https://html.spec.whatwg.org/multipage/server-sent-events.html.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: AnyExchange) -> None:
         self._exchange = exchange
         self._hides = exchange.hides_usage
         self._buffer = bytearray()
+        self._searched = 0
         self._is_first = True
         self._gave_up = False
 
@@ -46,14 +52,20 @@ class EventFilter:
         """The bytes that the application may see of what has come so far."""
         if self._gave_up:
             return data
+        self._exchange.is_read = True
         self._buffer += data
         seen = bytearray()
         begin = 0
-        for end in _EVENT_END.finditer(self._buffer):
+        for end in _EVENT_END.finditer(self._buffer, self._searched):
+            if end.end() == len(self._buffer) and self._buffer.endswith(b"\r"):
+                # Its line feed may come with the next piece.
+                break
             block = bytes(self._buffer[begin : end.end()])
             begin = end.end()
             seen += self._look_at(block)
         del self._buffer[:begin]
+        # What has been searched is not searched again: an image comes as one event in a thousand pieces.
+        self._searched = max(0, len(self._buffer) - _LONGEST_END)
         if len(self._buffer) > MAX_EVENT_BYTES:
             self._gave_up = True
             if self._hides:
@@ -65,7 +77,10 @@ class EventFilter:
         """What stands behind the last event when the body has ended."""
         rest = bytes(self._buffer)
         self._buffer.clear()
-        if rest:
+        if rest.lstrip().startswith(b"{") and self._is_first:
+            # No events at all: the provider has answered in one piece.
+            self._exchange.hear(_parsed(rest))
+        elif rest:
             rest = self._look_at(rest)
         return rest if self._hides else b""
 
@@ -102,12 +117,13 @@ class EventFilter:
 class WholeBody:
     """A body of one JSON object, such as that of an answer the application has not read yet."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: AnyExchange) -> None:
         self._exchange = exchange
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """The same bytes."""
+        self._exchange.is_read = True
         if len(self._buffer) <= MAX_EVENT_BYTES:
             self._buffer += data
         return data
@@ -115,46 +131,78 @@ class WholeBody:
     def rest(self) -> bytes:
         """Nothing; the body has ended."""
         if len(self._buffer) <= MAX_EVENT_BYTES:
-            try:
-                self._exchange.hear(json.loads(self._buffer))
-            except (ValueError, RecursionError):
-                return b""
+            self._exchange.hear(_parsed(bytes(self._buffer)))
         return b""
 
 
 class Unseen:
     """A body that has no usage in it, such as sound."""
 
-    @staticmethod
-    def feed(data: bytes) -> bytes:
+    def __init__(self, exchange: AnyExchange) -> None:
+        self._exchange = exchange
+
+    def feed(self, data: bytes) -> bytes:
         """The same bytes."""
+        self._exchange.is_read = True
         return data
 
-    @staticmethod
-    def rest() -> bytes:
+    def rest(self) -> bytes:
         """Nothing."""
         return b""
 
 
 _Body: TypeAlias = EventFilter | WholeBody | Unseen
+_WATCHED: Final = ("iter_raw", "aiter_raw", "iter_bytes", "aiter_bytes", "close", "aclose")
 
 
-def watch(response: Any, exchange: Exchange) -> None:
+def watch(response: Any, exchange: AnyExchange, *, is_stream: bool) -> None:
     """Put *response*, an ``httpx.Response`` that has not been read, behind a filter that tells *exchange*."""
-    content_type = str(response.headers.get("content-type", ""))
-    body: _Body = Unseen()
-    if "event-stream" in content_type:
-        body = EventFilter(exchange)
-    elif "json" in content_type:
-        body = WholeBody(exchange)
+    body = _body_of(response, exchange, is_stream=is_stream)
     # What is compressed is looked at where it has been unpacked.
     is_plain = str(response.headers.get("content-encoding", "identity")).strip().lower() in {"", "identity"}
     read, read_async = ("iter_raw", "aiter_raw") if is_plain else ("iter_bytes", "aiter_bytes")
     advancing = _Advancing()
+    exchange.is_watched = True
+    exchange.on_over.append(partial(_unwatch, weakref.ref(response)))
     setattr(response, read, _reading(getattr(response, read), body, exchange, advancing))
     setattr(response, read_async, _reading_async(getattr(response, read_async), body, exchange, advancing))
-    response.close = _closing(response.close, exchange, advancing)
-    response.aclose = _closing_async(response.aclose, exchange, advancing)
+    response.close = _closing(response.close, body, exchange, advancing)
+    response.aclose = _closing_async(response.aclose, body, exchange, advancing)
+
+
+def look_through(response: Any, exchange: AnyExchange, *, is_stream: bool) -> None:
+    """The same for a response that has been read already, such as by a hook of the HTTP client that logs it."""
+    body = _body_of(response, exchange, is_stream=is_stream)
+    seen = body.feed(response.content) + body.rest()
+    if exchange.hides_usage and isinstance(body, EventFilter):
+        response._content = seen  # noqa: SLF001 - where httpx and httpx2 keep it
+
+
+def _body_of(response: Any, exchange: AnyExchange, *, is_stream: bool) -> _Body:
+    """By what was asked for, and else by what the response says it is."""
+    content_type = str(response.headers.get("content-type", "")).lower()
+    if content_type.startswith(_MEDIA):
+        return Unseen(exchange)
+    if is_stream or "event-stream" in content_type:
+        return EventFilter(exchange)
+    return WholeBody(exchange) if "json" in content_type else Unseen(exchange)
+
+
+_MEDIA: Final = ("audio/", "image/", "video/", "application/octet-stream")
+
+
+def _unwatch(reference: weakref.ref[Any]) -> None:
+    """Let the response be what it was: it may be pickled."""
+    response = reference()
+    for name in _WATCHED if response is not None else ():
+        response.__dict__.pop(name, None)
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 class _Advancing:
@@ -164,7 +212,7 @@ class _Advancing:
 
 
 def _reading(
-    read: Callable[..., Iterator[bytes]], body: _Body, exchange: Exchange, advancing: _Advancing
+    read: Callable[..., Iterator[bytes]], body: _Body, exchange: AnyExchange, advancing: _Advancing
 ) -> Callable[..., Iterator[bytes]]:
     def reading(*args: Any, **kwargs: Any) -> Iterator[bytes]:
         try:
@@ -191,7 +239,7 @@ def _reading(
 
 
 def _reading_async(
-    read: Callable[..., AsyncIterator[bytes]], body: _Body, exchange: Exchange, advancing: _Advancing
+    read: Callable[..., AsyncIterator[bytes]], body: _Body, exchange: AnyExchange, advancing: _Advancing
 ) -> Callable[..., AsyncIterator[bytes]]:
     async def reading(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
         try:
@@ -216,23 +264,33 @@ def _reading_async(
     return reading
 
 
-def _closing(close: Callable[[], None], exchange: Exchange, advancing: _Advancing) -> Callable[[], None]:
+def _closing(
+    close: Callable[[], None], body: _Body, exchange: AnyExchange, advancing: _Advancing
+) -> Callable[[], None]:
     def closing() -> None:
         try:
             close()
         finally:
-            if not advancing.is_on:
-                exchange.finish()
+            _over(body, exchange, advancing)
 
     return closing
 
 
-def _closing_async(close: Callable[[], Any], exchange: Exchange, advancing: _Advancing) -> Callable[[], Any]:
+def _closing_async(
+    close: Callable[[], Any], body: _Body, exchange: AnyExchange, advancing: _Advancing
+) -> Callable[[], Any]:
     async def closing() -> None:
         try:
             await close()
         finally:
-            if not advancing.is_on:
-                exchange.finish()
+            _over(body, exchange, advancing)
 
     return closing
+
+
+def _over(body: _Body, exchange: AnyExchange, advancing: _Advancing) -> None:
+    if not advancing.is_on:
+        if isinstance(body, WholeBody):
+            # All of it may have come, to an application that did not wait for the end.
+            body.rest()
+        exchange.finish()

@@ -7,9 +7,9 @@ Source: the OpenAI API reference, https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 
 class Endpoint(NamedTuple):
@@ -54,11 +54,11 @@ BILLED_ELSEWHERE: Final = {
     "/agents/automations/{}/invocations": "the provider's own agents: turns run later",
     "/containers": "by the hour",
     "/vector_stores": "by the day",
-    "/live/sessions": "over a WebSocket or WebRTC",
-    "/live/sessions/{}/accept": "over a WebSocket or WebRTC",
-    "/live/sessions/{}/fork": "over a WebSocket or WebRTC",
-    "/realtime/calls": "over a WebSocket or WebRTC",
-    "/realtime/calls/{}/accept": "over a WebSocket or WebRTC",
+    "/live/sessions": "by its duration, over a WebSocket or WebRTC",
+    "/live/sessions/{}/accept": "by its duration, over a WebSocket or WebRTC",
+    "/live/sessions/{}/fork": "by its duration, over a WebSocket or WebRTC",
+    "/realtime/calls": "over WebRTC or a telephone, not through this process",
+    "/realtime/calls/{}/accept": "over WebRTC or a telephone, not through this process",
 }
 """What costs something, but not by the answer to this request; and why."""
 
@@ -73,8 +73,6 @@ FREE_ROOTS: Final = (
 )
 """What else can be posted below these paths costs nothing by itself."""
 
-# A part of a path that is an id: it has a digit or an underscore in it, which no word of the paths above but a few has.
-_AZURE: Final = re.compile(r"^(?:/openai)?/deployments/[^/]+")
 _WORDS: Final = frozenset(
     word for path in (*BILLED, *BILLED_ELSEWHERE, *FREE_ROOTS) for word in path.strip("/").split("/")
 )
@@ -82,17 +80,27 @@ _WORDS: Final = frozenset(
 
 @lru_cache(maxsize=1024)
 def canonical_path(url: str) -> str:
-    """A path as in the tables: without query and deployment, and with ``{}`` for each id."""
-    path = _AZURE.sub("", url.partition("?")[0].rstrip("/"))
-    parts = path.split("/")
-    return "/".join(part if not part or part in _WORDS else "{}" for part in parts)
+    """A path, or the path of an address, as in the tables: without query, and with ``{}`` for each id."""
+    path = urlsplit(url).path.strip("/")
+    return "".join(f"/{part if part in _WORDS else '{}'}" for part in path.split("/") if part)
+
+
+@lru_cache(maxsize=1024)
+def _match(url: str, paths: tuple[str, ...]) -> str | None:
+    """The longest of *paths* that a path ends in: before it may stand a version, or a deployment of Azure's."""
+    path = canonical_path(url)
+    return max((known for known in paths if path.endswith(known)), key=len, default=None)
 
 
 def endpoint_of(method: str, url: str) -> Endpoint | None:
     """The endpoint that a request goes to, if it is billed by its answer."""
-    return BILLED.get(canonical_path(url)) if method.lower() == "post" else None
+    matched = _match(url, _BILLED_PATHS) if method.lower() == "post" else None
+    return None if matched is None else BILLED[matched]
 
 
 def is_fetching(method: str, url: str) -> bool:
     """Whether a request fetches a response that was made before."""
-    return method.lower() == "get" and canonical_path(url) == FETCHED
+    return method.lower() == "get" and canonical_path(url).endswith(FETCHED)
+
+
+_BILLED_PATHS: Final = tuple(BILLED)

@@ -38,9 +38,12 @@ class Estimate:
         self._body = body
         self._said: list[str] = []
         self._characters = 0
+        self.has_begun = False
+        """Whether a stream has begun to answer: what was never answered may have cost nothing."""
 
     def hear(self, event: object) -> None:
         """One event of the stream, parsed."""
+        self.has_begun = True
         for text in _said(event):
             if self._characters < MAX_CHARACTERS:
                 self._said.append(text)

@@ -8,17 +8,20 @@ opentelemetry-instrumentation-openai-v2 2.4b0 does with the zeros of a stream wh
 from __future__ import annotations
 
 import sys
+import time
 import weakref
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import Status, StatusCode
 
 from otel_polar.billing import semconv
+from otel_polar.capture.abandoned import act_safely
 from otel_polar.capture.openai.answers import Answer
 from otel_polar.delivery.notices import describe, logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.trace import Span
 
     from otel_polar.capture.openai.estimate import Estimate
@@ -32,8 +35,9 @@ INSTRUMENTATION_SCOPES: Final = _OF_THE_CLIENT | {_UTIL_GENAI}
 
 They are added to. Around those of others, a span of our own tells the same call once more."""
 
+_FINISHED: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+
 _claimed: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
-_abandoned: Final[SimpleQueue[Exchange]] = SimpleQueue()
 
 
 def can_claim(span: Any, operation: str) -> bool:
@@ -50,21 +54,27 @@ class Exchange:
     Args:
         span: the span it belongs to, which is recording.
         is_ours: whether the span ends with the exchange.
-        estimate: what went by, if the application wants a guess where there is no usage.
+        estimate: what went by, if the application wants a guess where a stream has no usage.
     """
 
     def __init__(self, span: Span, *, is_ours: bool, estimate: Estimate | None = None) -> None:
         self.answer = Answer()
         self.hides_usage = False
         """Whether usage was asked for that the application did not ask for."""
+        self.is_watched = False
+        """Whether the application reads the answer itself, later."""
+        self.is_read = False
+        """Whether it has begun to."""
+        self.on_over: list[Callable[[], object]] = []
+        """What is to be done when it is over."""
         self._span = span
         self._is_ours = is_ours
         self._estimate = estimate
         self._is_over = False
-        self._has_answer = False
+        self._postponed_end_unix_nano: int | None = None
         if not is_ours:
             _claimed.add(span)
-            _before_end(span, self._complete)
+            _before_end(span, self)
 
     @property
     def hears(self) -> bool:
@@ -77,30 +87,16 @@ class Exchange:
         if self._estimate is not None:
             self._estimate.hear(data)
 
-    def begin_answer(self) -> None:
-        """The provider has begun to answer: from now on it costs something."""
-        self._has_answer = True
-
     def keep_until_collected(self, response: object) -> None:
-        """End the span when *response* is collected, should the application neither read nor close it.
-
-        By a queue: a collector runs in the middle of anything, even of what ending a span would wait for.
-        """
-        weakref.finalize(response, _abandoned.put, self)
+        """End the span when *response* is collected, should the application neither read nor close it."""
+        weakref.finalize(response, act_safely, self.abandon)
 
     def finish(self, error: BaseException | None = None) -> None:
         """The request has failed, or its answer has been read or given up. Only the first word counts."""
-        if self._is_over:
-            return
-        self._is_over = True
-        if not self._is_ours:
-            return
-        if error is not None:
-            # Without its words: they may repeat the prompt.
-            self._span.set_status(Status(StatusCode.ERROR))
-            self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
-        self._complete(self._span)
-        self._span.end()
+        if not self._is_over:
+            self._is_over = True
+            end_unix_nano = time.time_ns()
+            act_safely(lambda: self._finish(error, end_unix_nano))
 
     def abandon(self) -> None:
         """Nobody will read the answer: end the span, also a foreign one, whose instrumentation is gone with it."""
@@ -108,20 +104,93 @@ class Exchange:
         if not self._is_ours and self._span.is_recording() and _ends_with_answer(self._span):
             self._span.end()
 
-    def _complete(self, span: Span) -> None:
+    def may_end(self, end_unix_nano: int | None) -> bool:
+        """Whether a foreign span may end now.
+
+        Not before the application has begun to read the answer, whose usage would come too late
+        (opentelemetry-instrumentation-genai-openai 1.3b0, ``with_streaming_response``).
+        """
+        if not self.is_watched or self.is_read or self._is_over:
+            return True
+        self._postponed_end_unix_nano = time.time_ns() if end_unix_nano is None else end_unix_nano
+        return False
+
+    def complete(self) -> None:
         """Write what is known on the span."""
         try:
-            present = span.attributes or {}
+            present = self._span.attributes or {}
             for name, value in self.answer.names().items():
                 if not any(spelling in present for spelling in _SPELLINGS[name]):
-                    span.set_attribute(name, value)
+                    self._span.set_attribute(name, value)
             counts = self.answer.counts()
-            if not counts and self._estimate is not None and self._has_answer:
+            if not counts and self._estimate is not None and self._estimate.has_begun:
                 counts = self._estimate.counts(self.answer.model)
             for name, value in counts.items():
-                span.set_attribute(name, value)
+                self._span.set_attribute(name, value)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             logger.error("usage could not be written on a span (%s); the application is not affected", describe(error))
+
+    def _finish(self, error: BaseException | None, end_unix_nano: int) -> None:
+        try:
+            for act in self.on_over:
+                act()
+            if self._is_ours:
+                if error is not None:
+                    # Without its words: they may repeat the prompt.
+                    self._span.set_status(Status(StatusCode.ERROR))
+                    self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+                self.complete()
+                self._span.end(end_unix_nano)
+            elif self._postponed_end_unix_nano is not None:
+                self._span.end(self._postponed_end_unix_nano)
+        except Exception as wrong:  # noqa: BLE001 - another processor of the application's may raise
+            logger.error("a span of an openai request could not be ended (%s)", describe(wrong))
+
+
+class Fetched:
+    """An answer that was made before. Only one that was made in the background has its usage here, and gets a span."""
+
+    def __init__(self, start: Callable[[dict[str, str]], Any]) -> None:
+        self.answer = Answer()
+        self.hides_usage = False
+        self.is_watched = False
+        self.is_read = False
+        self.hears = True
+        self.on_over: list[Callable[[], object]] = []
+        self._start = start
+        self._is_over = False
+
+    def hear(self, data: object) -> None:
+        """Learn what a body or an event says."""
+        self.answer.learn(data)
+
+    def keep_until_collected(self, response: object) -> None:
+        """As of any exchange."""
+        weakref.finalize(response, act_safely, self.finish)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """It has been read; an *error* changes nothing about what was used."""
+        del error
+        if not self._is_over:
+            self._is_over = True
+            act_safely(self._tell)
+
+    def _tell(self) -> None:
+        try:
+            for act in self.on_over:
+                act()
+            answer = self.answer
+            if not answer.is_background or answer.status not in _FINISHED or not answer.counts():
+                return
+            span = self._start({} if answer.model is None else {"model": answer.model})
+            if span.is_recording():
+                exchange = Exchange(span, is_ours=True)
+                exchange.answer = answer
+                exchange.finish()
+        except Exception as wrong:  # noqa: BLE001 - the application must not notice
+            logger.error(
+                "an openai answer could not be looked at (%s); the application is not affected", describe(wrong)
+            )
 
 
 _SPELLINGS: Final = {names[0]: names for names in (semconv.RESPONSE_ID, semconv.RESPONSE_MODEL)} | {
@@ -140,26 +209,17 @@ def _ends_with_answer(span: Span) -> bool:
     return str(getattr(wrapper, "__module__", "")).startswith("opentelemetry.instrumentation.openai_v2")
 
 
-def end_abandoned() -> None:
-    """End the spans of answers that nobody can read any more."""
-    while True:
-        try:
-            exchange = _abandoned.get_nowait()
-        except Empty:
-            return
-        exchange.abandon()
-
-
-def _before_end(span: Span, act: Any) -> None:
-    """Have *act* called with the span when it ends, before it is closed to writing.
+def _before_end(span: Span, exchange: Exchange) -> None:
+    """Have *exchange* complete the span when it ends, before it is closed to writing.
 
     A span processor comes too late for that: opentelemetry-sdk 1.45 calls ``_on_ending`` when the attributes cannot be
     written any more. So the span's own ``end`` is put behind another on this one span.
     """
 
     def end(end_time: int | None = None) -> None:
-        span.__dict__.pop("end", None)
-        act(span)
-        span.end(end_time)
+        if exchange.may_end(end_time):
+            span.__dict__.pop("end", None)
+            exchange.complete()
+            span.end(end_time)
 
     span.__dict__["end"] = end

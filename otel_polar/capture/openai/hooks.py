@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import wrapt
 from opentelemetry import context
 
+from otel_polar.capture.abandoned import act_on_abandoned
 from otel_polar.capture.openai.estimate import count_by_bytes
-from otel_polar.capture.openai.exchange import end_abandoned
 from otel_polar.capture.openai.requests import Plan, Planner, is_refused_usage
+from otel_polar.capture.openai.websockets import CONNECTIONS, Sockets
 from otel_polar.delivery.notices import describe, logger
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class OpenAIHooks:
 
     - Streams of chats and completions ask the provider for usage; the application sees the chunks it asked for.
     - Cached, reasoning, audio and image tokens and the service tier of the answer reach the span.
-    - A request that no OpenAI instrumentation has a span for gets one of ours, on whichever endpoint that is billed.
+    - A request that no OpenAI instrumentation has a span for gets one of ours, on whichever endpoint that is billed,
+      and so does each answer over a WebSocket (Realtime, Responses).
     - The request itself is made without the baggage that says who pays.
 
     ``openai`` need not be imported yet, nor be installed. Any order with any instrumentation will do.
@@ -62,6 +64,7 @@ class OpenAIHooks:
         estimate_tokens: Literal["bytes"] | CountTokens | None = None,
     ) -> None:
         self._planner = Planner(tracer_provider, count_by_bytes if estimate_tokens == "bytes" else estimate_tokens)
+        self._sockets = Sockets(self._planner)
         self._is_active = False
         self._wrapped: list[tuple[Any, str, Any]] = []
 
@@ -71,6 +74,8 @@ class OpenAIHooks:
             self._is_active = True
             # wrapt keeps what it is given for ever; inactive hooks let everything through.
             wrapt.register_post_import_hook(self._wrap, MODULE)
+            for module in CONNECTIONS:
+                wrapt.register_post_import_hook(self._wrap_connections, module)
 
     def remove(self) -> None:
         """Take them away again. What another has wrapped since stays, with our part of it idle."""
@@ -79,10 +84,10 @@ class OpenAIHooks:
             if owner.__dict__.get(name) is wrapper:
                 setattr(owner, name, wrapper.__wrapped__)
         self._wrapped.clear()
-        end_abandoned()
+        act_on_abandoned()
 
     def _wrap(self, module: Any) -> None:
-        if not self._is_active or self._wrapped:
+        if not self._is_active or any(owner is module.SyncAPIClient for owner, _, _ in self._wrapped):
             return
         wrappers = {
             ("SyncAPIClient", "request"): self._request,
@@ -100,9 +105,19 @@ class OpenAIHooks:
             )
             return
         for (owner, name), wrapper in wrappers.items():
-            wrapped = wrapt.FunctionWrapper(getattr(module, owner).__dict__[name], wrapper)
-            setattr(getattr(module, owner), name, wrapped)
-            self._wrapped.append((getattr(module, owner), name, wrapped))
+            self._wrap_method(getattr(module, owner), name, wrapper)
+
+    def _wrap_connections(self, module: Any) -> None:
+        for name in CONNECTIONS[module.__name__]:
+            owner = getattr(module, name, None)
+            is_new = all(wrapped is not owner for wrapped, _, _ in self._wrapped)
+            if self._is_active and is_new and owner is not None and "parse_event" in owner.__dict__:
+                self._wrap_method(owner, "parse_event", self._parse_event)
+
+    def _wrap_method(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+        wrapped = wrapt.FunctionWrapper(owner.__dict__[name], wrapper)
+        setattr(owner, name, wrapped)
+        self._wrapped.append((owner, name, wrapped))
 
     def _request(self, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         plan = self._plan(instance, args, kwargs)
@@ -111,12 +126,14 @@ class OpenAIHooks:
         with _sending(plan):
             try:
                 try:
-                    result = wrapped(*args, **kwargs)
+                    result = wrapped(*_with_options(args, plan), **_with_named_options(kwargs, plan))
                 except Exception as error:
-                    if not is_refused_usage(error, plan):
+                    asking = plan.asking
+                    if asking is None or not is_refused_usage(error, plan):
                         raise
-                    plan.ask_no_more()
+                    asking.take_back()
                     result = wrapped(*args, **kwargs)
+                    asking.was_refused()
             except BaseException as error:
                 plan.fail(error)
                 raise
@@ -132,12 +149,14 @@ class OpenAIHooks:
         with _sending(plan):
             try:
                 try:
-                    result = await wrapped(*args, **kwargs)
+                    result = await wrapped(*_with_options(args, plan), **_with_named_options(kwargs, plan))
                 except Exception as error:
-                    if not is_refused_usage(error, plan):
+                    asking = plan.asking
+                    if asking is None or not is_refused_usage(error, plan):
                         raise
-                    plan.ask_no_more()
+                    asking.take_back()
                     result = await wrapped(*args, **kwargs)
+                    asking.was_refused()
             except BaseException as error:
                 plan.fail(error)
                 raise
@@ -152,12 +171,22 @@ class OpenAIHooks:
                 plan.received(response)
         return wrapped(*args, **kwargs)
 
+    def _parse_event(self, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        event = wrapped(*args, **kwargs)
+        if self._is_active:
+            self._sockets.hear(instance, kwargs.get("data", args[0] if args else None))
+        return event
+
     def _plan(self, instance: Any, args: Any, kwargs: Any) -> Plan | None:
         if not self._is_active:
             return None
         try:
-            end_abandoned()
-            options = kwargs.get("options") or args[1]
+            act_on_abandoned()
+            options = kwargs["options"] if "options" in kwargs else args[1]
+            outer = _plan.get()
+            if outer is not None and outer.options is options:
+                # Other hooks of ours are around these, and have seen to it.
+                return None
             return self._planner.plan(instance, options, is_stream=bool(kwargs.get("stream", False)))
         except Exception as error:  # noqa: BLE001 - the application must not notice
             logger.error("an openai request could not be looked at (%s); it is made all the same", describe(error))
@@ -174,3 +203,11 @@ def _sending(plan: Plan) -> Iterator[None]:
     finally:
         _plan.reset(plan_token)
         context.detach(token)
+
+
+def _with_options(args: tuple[Any, ...], plan: Plan) -> tuple[Any, ...]:
+    return args if len(args) <= 1 else (args[0], plan.options, *args[2:])
+
+
+def _with_named_options(kwargs: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    return {**kwargs, "options": plan.options} if "options" in kwargs else kwargs

@@ -19,6 +19,7 @@ class Heard:
     def __init__(self, *, hides_usage: bool, hears: bool = False) -> None:
         self.hides_usage = hides_usage
         self.hears = hears
+        self.is_read = False
         self.events: list[Any] = []
 
     def hear(self, data: Any) -> None:

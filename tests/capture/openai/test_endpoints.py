@@ -49,24 +49,31 @@ def test_every_path_the_client_posts_to_is_billed_or_known_not_to_be(path: str) 
 
 
 @pytest.mark.parametrize(
-    ("url", "path"),
+    ("url", "known"),
     [
         ("/chat/completions", "/chat/completions"),
+        ("chat/completions", "/chat/completions"),
+        ("/v1/chat/completions", "/chat/completions"),
+        ("https://llm.example.com/openai/v1/chat/completions?x=1#y", "/chat/completions"),
+        ("/completions", "/completions"),
         ("/responses?beta=true", "/responses"),
-        ("/responses/resp_abc", "/responses/{}"),
         ("/responses/compact", "/responses/compact"),
         ("/threads/thread_1/runs", "/threads/{}/runs"),
         ("/threads/thread_1/runs/run_2/submit_tool_outputs", "/threads/{}/runs/{}/submit_tool_outputs"),
         ("/deployments/my-gpt-4o/chat/completions", "/chat/completions"),
         ("/openai/deployments/chat/embeddings", "/embeddings"),
         ("/videos/video_1/remix", "/videos/{}/remix"),
-        ("/somebody/elses/thing", "/{}/{}/{}"),
-        ("", ""),
+        ("/chat/completions/chatcmpl-1", None),
+        ("/evals/eval_1/runs", None),
+        ("/responses/resp_1/cancel", None),
+        ("/xcompletions", None),
+        ("/moderations", None),
+        ("", None),
     ],
 )
-def test_paths_are_compared_without_ids_queries_and_deployments(url: str, path: str) -> None:
-    """Azure puts the deployment before the path, others an id into it."""
-    assert canonical_path(url) == path
+def test_what_stands_before_a_path_and_the_ids_in_it_change_nothing(url: str, known: str | None) -> None:
+    """A version, a deployment of Azure's, or another host."""
+    assert endpoint_of("POST", url) == (None if known is None else BILLED[known])
 
 
 def test_only_posting_makes_anything() -> None:
