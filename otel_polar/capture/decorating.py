@@ -22,7 +22,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Decorated(wrapt.FunctionWrapper[Any, Any]):
+if TYPE_CHECKING:
+    _FunctionWrapper = wrapt.FunctionWrapper[Any, Any]
+else:
+    # Its name takes no types while the program runs (wrapt 2.0).
+    _FunctionWrapper = wrapt.FunctionWrapper
+
+
+class _Decorated(_FunctionWrapper):
     """Pickled and copied by its name, as the function that it stands for."""
 
     def __reduce_ex__(self, _protocol: object) -> str:

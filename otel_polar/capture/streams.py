@@ -59,7 +59,14 @@ class _Counter:
             self._end(None if isinstance(error, GeneratorExit) else error)
 
 
-class _Counted(wrapt.BaseObjectProxy[Any]):
+if TYPE_CHECKING:
+    _Proxy = wrapt.BaseObjectProxy[Any]
+else:
+    # Its name takes no types while the program runs (wrapt 2.0).
+    _Proxy = wrapt.BaseObjectProxy
+
+
+class _Counted(_Proxy):
     """A proxy: everything that is not reading, writing or closing is the source's own."""
 
     def __init__(self, source: Any, counter: _Counter) -> None:

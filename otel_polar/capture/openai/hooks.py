@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MODULE: Final = "openai._base_client"
 
 _plan: Final[ContextVar[Plan | None]] = ContextVar("otel_polar_openai_plan", default=None)
+_is_heard: Final[ContextVar[bool]] = ContextVar("otel_polar_openai_is_heard", default=False)
 
 
 class OpenAIHooks:
@@ -87,7 +88,8 @@ class OpenAIHooks:
         act_on_abandoned()
 
     def _wrap(self, module: Any) -> None:
-        if not self._is_active or any(owner is module.SyncAPIClient for owner, _, _ in self._wrapped):
+        sync_client = getattr(module, "SyncAPIClient", None)
+        if not self._is_active or any(owner is sync_client for owner, _, _ in self._wrapped):
             return
         wrappers = {
             ("SyncAPIClient", "request"): self._request,
@@ -172,9 +174,15 @@ class OpenAIHooks:
         return wrapped(*args, **kwargs)
 
     def _parse_event(self, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        event = wrapped(*args, **kwargs)
-        if self._is_active:
-            self._sockets.hear(instance, kwargs.get("data", args[0] if args else None))
+        if not self._is_active or _is_heard.get():
+            # Other hooks of ours are around these.
+            return wrapped(*args, **kwargs)
+        token = _is_heard.set(True)
+        try:
+            event = wrapped(*args, **kwargs)
+        finally:
+            _is_heard.reset(token)
+        self._sockets.hear(instance, kwargs.get("data", args[0] if args else None))
         return event
 
     def _plan(self, instance: Any, args: Any, kwargs: Any) -> Plan | None:

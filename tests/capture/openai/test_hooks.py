@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -491,6 +492,8 @@ def test_a_client_without_those_methods_is_left_alone_and_it_is_said(
     hooks.install()
     chat(client)
     hooks.remove()
+    hooks._is_active = True
+    hooks._wrap(ModuleType("openai._base_client"))
 
     assert "this version of openai has no openai._base_client.AsyncAPIClient._process_response" in caplog.text
 

@@ -137,6 +137,18 @@ def _realtime(client: Any) -> Any:
     return getattr(client, "realtime", None) or client.beta.realtime
 
 
+@pytest.mark.skipif("websocket_base_url" not in inspect.signature(OpenAI).parameters, reason="as above")
+@pytest.mark.filterwarnings("ignore:connect:DeprecationWarning")
+def test_two_hooks_bill_an_answer_once(app: App, url: str) -> None:
+    """A transcription has no id by which it could be told to be the same."""
+    others = OpenAIHooks(app.provider)
+    others.install()
+    _listen(url)
+    others.remove()
+
+    assert len(app.bodies()) == 2
+
+
 @pytest.mark.parametrize(
     "data",
     [
