@@ -184,8 +184,12 @@ def test_any_event_is_accepted_or_refused_as_pydantic_does(fields: dict[str, Any
 
     assert oracle.problems(oracle.Ingest, {"events": [fields]}) == batch_problems({"events": [fields]})
     if isinstance(metadata, dict):
+        # A key with NUL in it is refused by the database, which the oracle does not know.
         bad_keys = {place[0] for _, place in oracle.problems(oracle.Metadata, metadata)}
-        assert bad_keys == {place[0] for _, place in metadata_problems(metadata) if "\x00" not in str(place[0])}
+        found_keys = {place[0] for _, place in metadata_problems(metadata)}
+        assert {key for key in bad_keys if "\x00" not in str(key)} == {
+            key for key in found_keys if "\x00" not in str(key)
+        }
 
 
 @pytest.mark.parametrize(
