@@ -144,6 +144,16 @@ def keys(name: str, value: object) -> tuple[str, ...]:
     return found
 
 
+def hosts(name: str, value: object) -> tuple[str, ...]:
+    """Names of hosts, ``*`` for any text, without scheme, port and path."""
+    found = keys(name, value)
+    for host in found:
+        is_named_port = host.count(":") == 1 and host.rpartition(":")[2].isdigit()
+        if "/" in host or "@" in host or is_named_port or any(character.isspace() for character in host):
+            raise ConfigError(f"{name} is {host!r}: it must be the name of a host, without scheme, port and path")
+    return found
+
+
 def directory(name: str, value: object) -> Path:
     """An absolute path; ``~`` stands for the home directory."""
     path = value if isinstance(value, Path) else Path(text(name, value))

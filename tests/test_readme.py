@@ -11,7 +11,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,6 +30,9 @@ from otel_polar.billing.usage import TokenUsage
 from otel_polar.delivery.rows import State
 from tests.delivery.support import START_UNIX_NANO, a_call
 from tests.unmeasured import unmeasured_environment
+
+if TYPE_CHECKING:
+    from otel_polar.sandbox import SandboxServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -104,6 +107,29 @@ def test_every_operation_and_held_state_is_named() -> None:
     """Whoever finds a call held must find the word."""
     for word in (*BILLABLE_OPERATIONS.values(), *(state.value for state in State if state.value.startswith("held"))):
         assert word in README, word
+
+
+def test_the_code_about_other_usage_bills_what_it_says(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
+    """It is copied as a whole."""
+    (code,) = (block for block in fenced("python") if "metered(" in block)
+    environment = {
+        **unmeasured_environment(),
+        "POLAR_ACCESS_TOKEN": "polar_oat_test",
+        "POLAR_BASE_URL": polar_sandbox.url,
+        "OTEL_POLAR_OUTBOX_DIR": str(tmp_path),
+    }
+    code += 'with bill_to("user_42"): transcode(b"x"); provider.get_tracer("x").start_span(\n'
+    code += '    "render a", attributes={"report.page_count": 7}).end()\n'
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    events = {event["name"]: event["metadata"] for event in polar_sandbox.events()}
+    assert (events["pdf_export"]["pages"], events["pdf_export"]["format"]) == (12, "a4")
+    assert events["report"]["pages"] == 7
+    assert "transcoding" in events
+    assert events["download"]["bytes"] == len((ROOT / "README.md").read_bytes())
+    assert done.stderr == ""
 
 
 def test_what_explain_is_shown_to_say_is_what_it_says() -> None:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import get_tracer_provider
 
+from otel_polar.billing.customer import NOBODY
 from otel_polar.billing.measurement import may_match, read_measurements
 from otel_polar.billing.semconv import EVENT_NAME, MODEL_CALL_MARKERS
 from otel_polar.billing.span import attributes_of, read_span
@@ -88,6 +89,12 @@ class PolarSpanExporter(SpanExporter):
                 return
             record = read_span(span, process=pipeline.process)
             customer = who_pays(NO_IDENTITY, record, self._keys)
+            if customer == NOBODY:
+                pipeline.notices.warn(
+                    "exporter:nobody",
+                    "a span names nobody: an exporter sees neither bill_to nor baggage, only attributes of the span"
+                    " itself and of the resource; stamp them there, or use PolarSpanProcessor",
+                )
             tags = tags_of(NO_IDENTITY, record.attributes, self._tag_keys)
             for measurement in read_measurements(record, self._span_rules, customer, tags):
                 pipeline.take_measurement(measurement)

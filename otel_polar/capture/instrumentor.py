@@ -53,6 +53,8 @@ class PolarInstrumentor(BaseInstrumentor):  # type: ignore[misc] # its module te
     _processor: PolarSpanProcessor | None = None
     _provider: TracerProvider | None = None
     _hooks: OpenAIHooks | None = None
+    _is_automatic: bool = False
+    _has_said_no_token: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -70,7 +72,7 @@ class PolarInstrumentor(BaseInstrumentor):  # type: ignore[misc] # its module te
 
     def instrument(self, **kwargs: Any) -> None:
         """Put everything in place; see the class."""
-        is_automatic = bool(kwargs.get("skip_dep_check"))
+        is_automatic = self._is_automatic = bool(kwargs.get("skip_dep_check"))
         if self.is_active and is_automatic:
             # By the exporter, or by declarative configuration.
             return
@@ -91,6 +93,9 @@ class PolarInstrumentor(BaseInstrumentor):  # type: ignore[misc] # its module te
         options = {name: value for name, value in kwargs.items() if name not in _OTHERS}
         settings = Settings.load(**options)
         if settings.access_token is None:
+            if self._is_automatic and PolarInstrumentor._has_said_no_token:
+                return
+            PolarInstrumentor._has_said_no_token = True
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
         if not isinstance(provider, TracerProvider):

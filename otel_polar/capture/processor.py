@@ -207,7 +207,7 @@ class PolarSpanProcessor(SpanProcessor):
             mend_current_context()
             customer = who_pays(identity, record, self._keys, inherited)
             if isinstance(customer, Unattributed) and customer in REFUSALS:
-                self._refuse(self._pipeline, customer)
+                self._pipeline.counts["identity refused"] += 1
             tags = tags_of(identity, record.attributes, self._tag_keys)
             parent = None if self._runs is None else self._runs.event_around(around, record, customer)
             if is_measured:
@@ -226,11 +226,6 @@ class PolarSpanProcessor(SpanProcessor):
         from otel_polar.billing.measurement import may_match  # noqa: PLC0415 - few need it
 
         return may_match(self._span_rules, record.scope_name, record.name)
-
-    @staticmethod
-    def _refuse(pipeline: Pipeline, why: Unattributed) -> None:
-        pipeline.counts["identity refused"] += 1
-        pipeline.notices.warn(why.reason, "a model call is held, because nobody can be believed to pay: %s", why.reason)
 
     def _say(self, error: Exception) -> None:
         if self._pipeline is not None:

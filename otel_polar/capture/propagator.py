@@ -28,6 +28,7 @@ from otel_polar.capture.baggage import (
     without_members,
 )
 from otel_polar.capture.identity import told_identity
+from otel_polar.delivery.notices import logger
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class PolarBaggagePropagator(TextMapPropagator):
         self._hosts = tuple(host.lower() for host in settings.baggage_hosts)
         self._trusts = settings.trust_baggage
         self._w3c = W3CBaggagePropagator()
+        self._has_said = False
 
     def extract(
         self,
@@ -70,6 +72,13 @@ class PolarBaggagePropagator(TextMapPropagator):
         current = get_current() if context is None else context
         incoming = baggage.get_all(self._w3c.extract(carrier, Context(), getter))
         believed = believed_members(incoming, trusts=self._trusts)
+        if len(believed) < len(incoming) and not self._has_said:
+            self._has_said = True
+            logger.warning(
+                "members of inbound baggage that say who pays are dropped: set baggage_secret"
+                " (OTEL_POLAR_BAGGAGE_SECRET) in all services, or OTEL_POLAR_TRUST_BAGGAGE=true where nobody from"
+                " outside can call",
+            )
         if told_identity(current).told is not None:
             # What the application says here is not changed by whom it hears from.
             believed = {key: value for key, value in believed.items() if key not in identity_members()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,27 +12,34 @@ from otel_polar.cli.extras import needs_extra
 
 if TYPE_CHECKING:
     from otel_polar.sandbox import SandboxServer
+    from otel_polar.sandbox.openai_api import OpenAIServer
 
 DEFAULT_PORT = 8787
 
 
 def sandbox(
+    *,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
     ] = DEFAULT_PORT,
     db: Annotated[str, typer.Option(help="SQLite file that keeps the data; in memory if left out.")] = ":memory:",
+    openai: Annotated[bool, typer.Option("--openai", help="Run a local OpenAI, too, on a port of its own.")] = False,
 ) -> None:
     """Run a local Polar: ingest, customers, meters, and a page that shows what arrives.
 
-    It listens on loopback only and takes any access token that begins with `polar_oat_`.
+    It listens on loopback only and takes any access token that begins with `polar_oat_`. The local OpenAI answers
+    chats, streams, responses and embeddings, and counts a word as a token.
 
     Example: `otel-polar sandbox --port 8787`, and for your application
     `POLAR_BASE_URL=http://127.0.0.1:8787 POLAR_ACCESS_TOKEN=polar_oat_local`.
     """
     with needs_extra("cli", "serve"):
-        from otel_polar.sandbox.server import run  # noqa: PLC0415 - starlette and uvicorn are an extra
+        from otel_polar.sandbox.openai_api import OpenAIServer  # noqa: PLC0415 - starlette and uvicorn are an extra
+        from otel_polar.sandbox.server import run  # noqa: PLC0415 - as above
     try:
-        run(port=port, db=db, on_ready=_say_ready)
+        with ExitStack() as stack:
+            vendor = stack.enter_context(OpenAIServer()) if openai else None
+            run(port=port, db=db, on_ready=lambda server: _say_ready(server, vendor))
     except OSError as error:
         typer.echo(f"the sandbox cannot listen on port {port}: {error}; give another --port", err=True)
         raise typer.Exit(1) from error
@@ -40,6 +48,9 @@ def sandbox(
         raise typer.Exit(1) from error
 
 
-def _say_ready(server: SandboxServer) -> None:
+def _say_ready(server: SandboxServer, vendor: OpenAIServer | None) -> None:
     typer.echo(f"Local Polar on {server.url} (open it in a browser; Ctrl-C ends it). For your application:")
     typer.echo(f"  export POLAR_BASE_URL={server.url} POLAR_ACCESS_TOKEN=polar_oat_local")
+    if vendor is not None:
+        # Otherwise a warning says that this is not OpenAI's own host.
+        typer.echo(f"  export OPENAI_BASE_URL={vendor.base_url} OPENAI_API_KEY=sk-local OTEL_POLAR_GATEWAYS=127.0.0.1")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import external_id
 from otel_polar.billing.card_suggestion import suggested_entry
+from otel_polar.billing.catalog.hosts import AS_IF_CALLED_DIRECTLY
 from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.event import build_event
 from otel_polar.billing.measurement import build_measured_event
@@ -116,6 +117,8 @@ def _priced(
             return Decided(recorded, key, State.UNPRICED, reason=answer.reason)
     elif answer.is_approximate:
         notes = "; ".join(answer.notes)
+        if AS_IF_CALLED_DIRECTLY in notes:
+            notes += " (gateways, OTEL_POLAR_GATEWAYS, if it passes calls on; self_hosted if it answers by itself)"
         notices.warn(f"approximate:{notes}", "costs of %s are approximate: %s", answer.matched, notes)
     event = build_event(
         call,

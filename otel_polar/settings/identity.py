@@ -72,7 +72,7 @@ class IdentitySettings:
         variable="OTEL_POLAR_BAGGAGE_HOSTS",
         unit="hosts, comma-separated",
         about="Hosts, `*` for any text, to which the propagator `polar_baggage` sends who pays. Default: none.",
-        convert=converters.keys,
+        convert=converters.hosts,
     )
     trust_baggage: bool = setting(
         default=False,

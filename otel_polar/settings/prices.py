@@ -52,14 +52,14 @@ class PriceSettings:
         variable="OTEL_POLAR_GATEWAYS",
         unit="hosts, comma-separated",
         about="Hosts, `*` for any text, that pass calls on to the provider the span names: its prices hold exactly.",
-        convert=converters.keys,
+        convert=converters.hosts,
     )
     self_hosted: Keys = setting(
         (),
         variable="OTEL_POLAR_SELF_HOSTED",
         unit="hosts, comma-separated",
         about="Hosts, `*` for any text, at which no list price holds, only your rate card's.",
-        convert=converters.keys,
+        convert=converters.hosts,
     )
     approximate_models: Literal["hold", "price"] = setting(
         "hold",

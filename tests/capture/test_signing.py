@@ -114,7 +114,8 @@ def test_a_forged_identity_is_refused_counted_and_the_call_held(
 
     assert app.payers() == [HELD] * 3
     assert app.pipeline.counts["identity refused"] == 3
-    assert caplog.text.count("nobody can be believed to pay") == 1
+    assert caplog.text.count("is held as unattributed") == 1
+    assert "baggage: " in caplog.text
     assert "victim" not in caplog.text
 
 

@@ -91,6 +91,24 @@ def test_the_printed_settings_are_those_an_application_needs(tmp_path: Path) -> 
         assert (process.returncode, answer.duplicates) == (0, duplicates)
 
 
+def test_with_a_local_openai_the_first_program_of_the_readme_needs_no_account(tmp_path: Path) -> None:
+    """What it prints is all there is to export."""
+    with running("sandbox", "--port", "0", "--openai") as process:
+        url = read_address(process)
+        assert process.stdout is not None
+        exports = [process.stdout.readline().split()[1:] for _ in range(2)]
+        settings = dict(pair.split("=", 1) for pairs in exports for pair in pairs)
+        environment = {**ENVIRONMENT, **settings, "OTEL_POLAR_OUTBOX_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "examples/quickstart.py"], env=environment, capture_output=True, text=True, check=True
+        )
+        with Polar(settings["POLAR_ACCESS_TOKEN"], base_url=url) as polar:
+            (event,) = polar.events.list().items
+
+    assert done.stderr == ""
+    assert event.name == "llm_usage"
+
+
 def test_a_taken_port_is_said_with_the_way_out() -> None:
     """Two sandboxes at once are common: the second says what to type."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

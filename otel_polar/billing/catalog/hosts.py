@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_HOSTS: Final = 1024
 
 _HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(\[[^\]]*\]|[^/:]*)(?::\d*)?(?:/.*)?")
+AS_IF_CALLED_DIRECTLY: Final = "as if called directly"
+"""How a host that is nobody's known one is priced."""
+
 _READABLE: Final = re.compile(r"[a-z0-9._:-]{1,253}")
 _MORE_PATTERNS: Final = {
     # Hosts that the patterns of genai-prices 0.2.3 leave out.
@@ -96,7 +99,7 @@ class Hosts:
             why_other=next((why for pattern, why in _OTHER_PRICES if pattern.search(host)), None),
             notes=(
                 *(why for pattern, why in _UPLIFTS if pattern.search(host)),
-                *(() if provider is not None else (f"through {host}, as if called directly",)),
+                *(() if provider is not None else (f"through {host}, {AS_IF_CALLED_DIRECTLY}",)),
             ),
         )
 
