@@ -7,6 +7,7 @@ opentelemetry-instrumentation-openai-v2 2.4b0 does with the zeros of a stream wh
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import weakref
@@ -71,6 +72,7 @@ class Exchange:
         self._is_ours = is_ours
         self._estimate = estimate
         self._is_over = False
+        self._process_id = os.getpid()
         self._postponed_end_unix_nano: int | None = None
         if not is_ours:
             _claimed.add(span)
@@ -93,7 +95,8 @@ class Exchange:
 
     def finish(self, error: BaseException | None = None) -> None:
         """The request has failed, or its answer has been read or given up. Only the first word counts."""
-        if not self._is_over:
+        # A child that was forked meanwhile has a copy, whose answer is the parent's to read.
+        if not self._is_over and os.getpid() == self._process_id:
             self._is_over = True
             end_unix_nano = time.time_ns()
             act_safely(lambda: self._finish(error, end_unix_nano))
@@ -101,7 +104,7 @@ class Exchange:
     def abandon(self) -> None:
         """Nobody will read the answer: end the span, also a foreign one, whose instrumentation is gone with it."""
         self.finish()
-        if not self._is_ours and self._span.is_recording() and _ends_with_answer(self._span):
+        if self._is_over and not self._is_ours and self._span.is_recording() and _ends_with_answer(self._span):
             self._span.end()
 
     def may_end(self, end_unix_nano: int | None) -> bool:
@@ -159,6 +162,7 @@ class Fetched:
         self.on_over: list[Callable[[], object]] = []
         self._start = start
         self._is_over = False
+        self._process_id = os.getpid()
 
     def hear(self, data: object) -> None:
         """Learn what a body or an event says."""
@@ -171,7 +175,7 @@ class Fetched:
     def finish(self, error: BaseException | None = None) -> None:
         """It has been read; an *error* changes nothing about what was used."""
         del error
-        if not self._is_over:
+        if not self._is_over and os.getpid() == self._process_id:
             self._is_over = True
             act_safely(self._tell)
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -802,3 +803,26 @@ def test_an_empty_usage_does_not_take_back_what_was_told(app: App, client: OpenA
     list(stream(client))
 
     assert usages(app) == [(5, 2, 0)]
+
+
+def test_a_child_that_was_forked_in_the_middle_of_a_stream_does_not_end_it(make_app: MakeApp, client: OpenAI) -> None:
+    """It would bill its guess under the same id as the parent's full usage."""
+    app = make_app()
+    hooks = OpenAIHooks(app.provider, estimate_tokens="bytes")
+    hooks.install()
+    with bill_to("user_42"):
+        answer = stream(client)
+        next(iter(answer))
+        child = os.fork()
+        if child == 0:
+            # As at the end of a child: everything it has is given up.
+            answer.response.close()
+            pipeline = app.processor.pipeline
+            assert pipeline is not None
+            os._exit(sum(outbox.waiting() for outbox in pipeline.outboxes))
+        _, status = os.waitpid(child, 0)
+        list(answer)
+    hooks.remove()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert usages(app) == [FULL]
