@@ -84,10 +84,13 @@ class Exchange:
         return self._estimate is not None
 
     def hear(self, data: object) -> None:
-        """Learn what a body or an event says."""
-        self.answer.learn(data)
-        if self._estimate is not None:
-            self._estimate.hear(data)
+        """Learn what a body or an event says; never raises, for the application is reading it."""
+        try:
+            self.answer.learn(data)
+            if self._estimate is not None:
+                self._estimate.hear(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            _say(error)
 
     def keep_until_collected(self, response: object) -> None:
         """End the span when *response* is collected, should the application neither read nor close it."""
@@ -165,8 +168,11 @@ class Fetched:
         self._process_id = os.getpid()
 
     def hear(self, data: object) -> None:
-        """Learn what a body or an event says."""
-        self.answer.learn(data)
+        """Learn what a body or an event says; never raises."""
+        try:
+            self.answer.learn(data)
+        except Exception as error:  # noqa: BLE001 - as of any exchange
+            _say(error)
 
     def keep_until_collected(self, response: object) -> None:
         """As of any exchange."""
@@ -192,9 +198,7 @@ class Fetched:
                 exchange.answer = answer
                 exchange.finish()
         except Exception as wrong:  # noqa: BLE001 - the application must not notice
-            logger.error(
-                "an openai answer could not be looked at (%s); the application is not affected", describe(wrong)
-            )
+            _say(wrong)
 
 
 _SPELLINGS: Final = {names[0]: names for names in (semconv.RESPONSE_ID, semconv.RESPONSE_MODEL)} | {
@@ -227,3 +231,7 @@ def _before_end(span: Span, exchange: Exchange) -> None:
             span.end(end_time)
 
     span.__dict__["end"] = end
+
+
+def _say(error: Exception) -> None:
+    logger.error("an openai answer could not be looked at (%s); the application is not affected", describe(error))

@@ -499,7 +499,13 @@ def test_a_client_without_those_methods_is_left_alone_and_it_is_said(
     assert "this version of openai has no openai._base_client.AsyncAPIClient._process_response" in caplog.text
 
 
-@pytest.mark.parametrize("broken", ["endpoint_of", "watch", "_learn", "can_claim", "without_billing_members"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *("requests.endpoint_of", "requests.watch", "requests._learn", "requests.can_claim"),
+        *("requests.without_billing_members", "answers.Answer.learn", "answers.Answer.counts"),
+    ],
+)
 @pytest.mark.usefixtures("app")
 def test_an_error_in_the_hooks_never_reaches_the_application(
     client: OpenAI, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -509,7 +515,7 @@ def test_an_error_in_the_hooks_never_reaches_the_application(
     def fail(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError("Hello there, a prompt")
 
-    monkeypatch.setattr(f"otel_polar.capture.openai.requests.{broken}", fail)
+    monkeypatch.setattr(f"otel_polar.capture.openai.{broken}", fail)
     assert chat(client).choices
     assert list(stream(client))
 
