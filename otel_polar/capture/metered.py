@@ -5,7 +5,9 @@ Each use is one span and one event: with its duration, and with what the code sa
 
 from __future__ import annotations
 
+import os
 import sys
+from contextvars import ContextVar
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 
@@ -22,7 +24,7 @@ from otel_polar.delivery.notices import logger
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from opentelemetry.trace import Span
 
@@ -83,6 +85,9 @@ def _number(value: object) -> int | float | None:
 _EXACT: Final = 2.0**53
 
 
+_entered: Final[ContextVar[tuple[_Use, ...]]] = ContextVar("otel_polar_metered", default=())
+
+
 class metered:  # noqa: N801 - it is used like a function, as contextlib's own context managers are
     """Bill what happens inside by its duration, and by what the code says of it: a context manager and a decorator.
 
@@ -110,13 +115,15 @@ class metered:  # noqa: N801 - it is used like a function, as contextlib's own c
     def __init__(self, event_name: str, /, **values: object) -> None:
         self._event_name = event_name
         self._values = values
-        # By the frame of the `with` statement, which enters and leaves it whatever context or thread that is in.
-        self._open: list[tuple[int, _Use]] = []
+        # By the frame of the `with` statement, which enters and leaves it whatever context or thread that is in. It is
+        # kept, so that no other can be taken for it.
+        self._open: list[tuple[FrameType, _Use]] = []
 
     def __enter__(self) -> Usage:
         """Begin; what it answers takes the numbers."""
         use = self._use()
-        self._open.append((id(sys._getframe(1)), use))  # noqa: SLF001 - there is no other way to tell who enters
+        self._open.append((sys._getframe(1), use))  # noqa: SLF001 - there is no other way to tell who enters
+        _entered.set((*_entered.get(), use))
         return use.__enter__()
 
     def __exit__(
@@ -126,12 +133,25 @@ class metered:  # noqa: N801 - it is used like a function, as contextlib's own c
         traceback: TracebackType | None,
     ) -> None:
         """End, and bill."""
-        frame = id(sys._getframe(1))  # noqa: SLF001 - as above
-        mine = [each for each in self._open if each[0] == frame] or self._open
-        if mine:
-            entered = mine[-1]
-            self._open.remove(entered)
-            entered[1].__exit__(kind, error, traceback)
+        use = self._mine(sys._getframe(1))  # noqa: SLF001 - as above
+        if use is None:
+            logger.error("a use of metered(%r) could not be told from others, and is not billed", self._event_name)
+            return
+        self._open = [each for each in self._open if each[1] is not use]
+        _entered.set(tuple(each for each in _entered.get() if each is not use))
+        use.__exit__(kind, error, traceback)
+
+    def _mine(self, frame: FrameType) -> _Use | None:
+        """The use that a frame has entered, or else this context, or the only one there is."""
+        of_frame = [use for entered, use in self._open if entered is frame]
+        if of_frame:
+            return of_frame[-1]
+        # An ExitStack enters and leaves by frames of its own.
+        uses = [use for _, use in self._open]
+        here = [use for use in _entered.get() if use in uses]
+        if here:
+            return here[-1]
+        return uses[0] if len(uses) == 1 else None
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function, coroutine function, generator or asynchronous generator."""
@@ -160,6 +180,7 @@ class _Use:
         self._event_name = event_name
         self._values = values
         self._current: AbstractContextManager[Span] | None = None
+        self._process_id = os.getpid()
 
     def begin(self) -> Usage:
         """Make the span."""
@@ -177,6 +198,9 @@ class _Use:
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span. That a generator was closed early is no error."""
+        if os.getpid() != self._process_id:
+            # A forked child has a copy, whose counts would be the parent's.
+            return
         if error is not None and not isinstance(error, GeneratorExit):
             # Without its words: they may hold anything.
             self._span.set_status(Status(StatusCode.ERROR))

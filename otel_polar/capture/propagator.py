@@ -99,15 +99,26 @@ class PolarBaggagePropagator(TextMapPropagator):
         elif self._is_for_us(get_current_span(context)):
             self._w3c.inject(carrier, with_members_first(context, ours), setter)
         else:
-            if _may_have_header(carrier):
-                # The headers of a request that was redirected are those of the request before, to another host.
+            current = without_members(context, ours)
+            # The headers of a request that was redirected are those of the request before, to another host.
+            written = self._written(carrier)
+            if written.keys() & ours:
                 setter.set(carrier, HEADER, "")
-            self._w3c.inject(carrier, without_members(context, ours), setter)
+                for key in written.keys() - ours - baggage.get_all(current).keys():
+                    current = baggage.set_baggage(key, written[key], current)
+            self._w3c.inject(carrier, current, setter)
 
     @property
     def fields(self) -> set[str]:
         """The header that is written."""
         return self._w3c.fields
+
+    def _written(self, carrier: Any) -> Mapping[str, object]:
+        """The members that are in a carrier already, as far as it can be read."""
+        try:
+            return baggage.get_all(self._w3c.extract(carrier, Context(), default_getter))
+        except Exception:  # noqa: BLE001 - any carrier; most are dictionaries
+            return {}
 
     def _is_for_us(self, span: Any) -> bool:
         if getattr(span, "kind", None) is SpanKind.PRODUCER:
@@ -130,10 +141,3 @@ def _host(span: Any) -> str | None:
         return urlsplit(told[0]).hostname
     except ValueError:
         return None
-
-
-def _may_have_header(carrier: object) -> bool:
-    try:
-        return HEADER in carrier  # type: ignore[operator] # any carrier
-    except TypeError:
-        return False

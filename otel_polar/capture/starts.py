@@ -50,4 +50,6 @@ class Starts(Generic[T]):
         """What was kept for a span that has ended."""
         kept = self.look(span)
         self._table.pop(id(span.get_span_context()), None)
+        # It may be another span, and hold that one's as long as it lives.
+        getattr(getattr(span, "_attributes", None), "__dict__", {}).pop(self._slot, None)
         return kept

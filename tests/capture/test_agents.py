@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,3 +130,20 @@ def test_without_the_option_there_are_no_runs(make_app: MakeApp) -> None:
         app.call()
 
     assert tree(app) == [("llm_usage", None, "alice")]
+
+
+def test_spans_that_begin_in_ended_ones_for_ever_are_not_kept(app: App) -> None:
+    """A task that schedules itself again begins each of its spans under the last one."""
+    first = app.tracer.start_span("task")
+    alive = weakref.ref(first)
+    span: Any = first
+    for _ in range(10):
+        inside = trace.set_span_in_context(span)
+        span.end()
+        span = app.tracer.start_span("task", context=inside)
+    app.exporter.clear()
+    del first, inside
+    gc.collect()
+
+    assert alive() is None
+    span.end()

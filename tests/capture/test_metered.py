@@ -6,7 +6,9 @@ import asyncio
 import contextvars
 import gc
 import io
+import os
 import threading
+from contextlib import ExitStack
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral
@@ -187,6 +189,52 @@ def test_blocks_of_one_object_that_overlap_are_told_apart(app: App) -> None:
     list(second)
 
     assert sorted(values["n"] for _, values in events(app)) == [1, 3]
+
+
+def test_uses_of_one_object_by_way_of_a_stack_are_told_apart_by_their_tasks(app: App) -> None:
+    """A stack enters and leaves by frames of its own."""
+    shared = metered("job")
+
+    async def work(user: str, number: int, first: asyncio.Event, then: asyncio.Event) -> None:
+        with bill_to(user), ExitStack() as stack:
+            usage = stack.enter_context(shared)
+            first.set()
+            await then.wait()
+            usage.set(n=number)
+
+    async def both() -> None:
+        one, two = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(work("alice", 1, one, two), work("bob", 2, two, one))
+
+    asyncio.run(both())
+
+    told = {body["external_customer_id"]: body["metadata"]["n"] for body in app.bodies()}
+    assert told == {"alice": 1, "bob": 2}
+
+
+@pytest.mark.parametrize("kind", ["stream", "block"])
+def test_a_forked_child_does_not_end_what_its_parent_began(app: App, kind: str) -> None:
+    """Its count would be sent under the parent's id."""
+    if kind == "stream":
+        file: Any = metered("work").stream(io.BytesIO(b"x" * 10))
+        file.read(4)
+        child = os.fork()
+        if child == 0:
+            file.close()
+            os._exit(sum(outbox.waiting() for outbox in app.pipeline.outboxes))
+        _, status = os.waitpid(child, 0)
+        file.read()
+        file.close()
+    else:
+        with metered("work") as usage:
+            child = os.fork()
+            usage.set(bytes=10 if child else 4)
+        if child == 0:
+            os._exit(sum(outbox.waiting() for outbox in app.pipeline.outboxes))
+        _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert events(app) == [("work", {"bytes": 10})]
 
 
 @pytest.mark.parametrize(

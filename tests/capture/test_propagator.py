@@ -181,6 +181,12 @@ def test_a_request_that_is_redirected_to_another_host_does_not_take_the_header_a
                 propagator.inject(headers)
 
     assert headers == {"baggage": ""}
+    theirs = {"baggage": "sentry-trace_id=abc,userId=alice"}
+    with bill_to("alice"), TRACER.start_as_current_span("GET", kind=SpanKind.CLIENT):
+        propagator.inject(theirs)
+        untouched = {"baggage": "sentry-trace_id=abc"}
+        propagator.inject(untouched)
+    assert theirs == untouched == {"baggage": "sentry-trace_id=abc"}
     assert app.payers() == []
 
 

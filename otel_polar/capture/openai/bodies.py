@@ -152,7 +152,6 @@ class Unseen:
 
 
 _Body: TypeAlias = EventFilter | WholeBody | Unseen
-_WATCHED: Final = ("iter_raw", "aiter_raw", "iter_bytes", "aiter_bytes", "close", "aclose")
 
 
 def watch(response: Any, exchange: AnyExchange, *, is_stream: bool) -> None:
@@ -163,11 +162,16 @@ def watch(response: Any, exchange: AnyExchange, *, is_stream: bool) -> None:
     read, read_async = ("iter_raw", "aiter_raw") if is_plain else ("iter_bytes", "aiter_bytes")
     advancing = _Advancing()
     exchange.is_watched = True
+    ours = {
+        read: _reading(getattr(response, read), body, exchange, advancing),
+        read_async: _reading_async(getattr(response, read_async), body, exchange, advancing),
+        "close": _closing(response.close, body, exchange, advancing),
+        "aclose": _closing_async(response.aclose, body, exchange, advancing),
+    }
+    before = {name: response.__dict__[name] for name in ours if name in response.__dict__}
+    # Kept by the response alone: from anywhere else it would never be collected, and one that is dropped never ends.
+    response.__dict__.update(ours, **{_WATCHED: (ours, before)})
     exchange.on_over.append(partial(_unwatch, weakref.ref(response)))
-    setattr(response, read, _reading(getattr(response, read), body, exchange, advancing))
-    setattr(response, read_async, _reading_async(getattr(response, read_async), body, exchange, advancing))
-    response.close = _closing(response.close, body, exchange, advancing)
-    response.aclose = _closing_async(response.aclose, body, exchange, advancing)
 
 
 def look_through(response: Any, exchange: AnyExchange, *, is_stream: bool) -> None:
@@ -191,11 +195,20 @@ def _body_of(response: Any, exchange: AnyExchange, *, is_stream: bool) -> _Body:
 _MEDIA: Final = ("audio/", "image/", "video/", "application/octet-stream")
 
 
+_WATCHED: Final = "_otel_polar_watched"
+
+
 def _unwatch(reference: weakref.ref[Any]) -> None:
-    """Let the response be what it was: it may be pickled."""
+    """Let the response be what it was: it may be pickled. What others have put in place since stays."""
     response = reference()
-    for name in _WATCHED if response is not None else ():
-        response.__dict__.pop(name, None)
+    if response is None:
+        return
+    ours, before = response.__dict__.pop(_WATCHED, ({}, {}))
+    for name, mine in ours.items():
+        if response.__dict__.get(name) is mine:
+            del response.__dict__[name]
+            if name in before:
+                response.__dict__[name] = before[name]
 
 
 def _parsed(body: bytes) -> object:

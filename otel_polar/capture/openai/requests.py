@@ -47,6 +47,7 @@ class Plan:
         self.is_stream = False
         self.asking: _Asking | None = None
         self._response: Any = None
+        self._is_looked_through = False
 
     def received(self, response: Any) -> None:
         """The provider has answered with success; *response* is an ``httpx.Response``."""
@@ -58,6 +59,7 @@ class Plan:
                 watch(response, self.exchange, is_stream=self.is_stream)
                 self.exchange.keep_until_collected(response)
             elif self.is_stream:
+                self._is_looked_through = True
                 look_through(response, self.exchange, is_stream=True)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             _say(error)
@@ -68,7 +70,8 @@ class Plan:
         if exchange is None or exchange.is_watched:
             return
         try:
-            _learn(exchange, result, self._response)
+            if not self._is_looked_through:
+                _learn(exchange, result, self._response)
         except Exception as error:  # noqa: BLE001 - the application must not notice
             _say(error)
         exchange.finish()
@@ -78,7 +81,7 @@ class Plan:
         if self.exchange is None:
             return
         try:
-            if self._response is not None and not self.exchange.is_watched:
+            if self._response is not None and not self.exchange.is_watched and not self._is_looked_through:
                 _learn(self.exchange, None, self._response)
         except Exception as wrong:  # noqa: BLE001 - the application must not notice
             _say(wrong)

@@ -832,3 +832,42 @@ def test_a_child_that_was_forked_in_the_middle_of_a_stream_does_not_end_it(make_
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert usages(app) == [FULL]
+
+
+def test_what_has_been_looked_through_is_not_counted_again(make_app: MakeApp, vendor: OpenAIServer) -> None:
+    """An estimate would be twice what went by."""
+    app = make_app()
+    hooks = OpenAIHooks(app.provider, estimate_tokens=lambda _model, text: len(text.split()))
+    hooks.install()
+    vendor.answer_next(400, {"error": {"message": "no stream_options"}})
+    http: Any = _http_client(event_hooks={"response": [lambda response: response.read()]})
+    with OpenAI(base_url=vendor.base_url, api_key="sk-test", http_client=http) as client, bill_to("user_42"):
+        list(stream(client))
+    hooks.remove()
+
+    assert usages(app) == [(2, 12, 0)]
+
+
+def test_a_response_that_others_have_changed_stays_as_they_changed_it(app: App, vendor: OpenAIServer) -> None:
+    """Such as one whose close() gives a place in a queue back."""
+    released: list[str] = []
+
+    def count(response: Any) -> None:
+        close = response.close
+
+        def release() -> None:
+            released.append("released")
+            close()
+
+        response.close = release
+
+    http: Any = _http_client(event_hooks={"response": [count]})
+    vendor.cut_stream_after(2)
+    with OpenAI(base_url=vendor.base_url, api_key="sk-test", http_client=http, max_retries=0) as client:
+        answer = stream(client)
+        with pytest.raises((openai.APIConnectionError, httpx.HTTPError)):
+            list(answer)
+        answer.response.close()
+
+    assert released
+    assert states(app) == [State.UNMETERED]
