@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_polar.billing.customer import Customer
-from otel_polar.billing.response_id import issuer
+from otel_polar.billing.response_id import issuer, tells_apart
 from otel_polar.billing.usage import TokenUsage
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Groups:
 
     def _ids(self, position: int) -> set[str]:
         calls = (self._calls[member] for member in self._members[self._root(position)])
-        return {call.strong_id for call in calls if call.strong_id is not None}
+        ids = (call.response_id for call in calls)
+        return {response_id for response_id in ids if response_id is not None and tells_apart(response_id)}
 
     def _root(self, position: int) -> int:
         while self._parent[position] != position:
@@ -95,7 +96,7 @@ class Groups:
 
 
 def _contradict(ids: set[str], others: set[str]) -> bool:
-    """Whether two sets of strong ids are of two answers.
+    """Whether two sets of ids, each of which can tell answers apart, are of two answers.
 
     Ids of different issuers do not contradict: litellm mints ids in OpenAI's form for the answers of others.
     """

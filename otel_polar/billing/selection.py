@@ -20,9 +20,9 @@ An outer span that knows no tokens joins only within a trace, and only if it is 
 calls that tell of different tokens or two customers.
 
 The last rule matches one to one: a span is the outer one of at most one call, and a call has at most one span of each
-scope. Where several would fit, those of one trace come first, then those whose times differ least. Two different strong
-ids of one issuer are two calls, whatever else is equal. A total (see ``is_total``) is one more span of whatever call
-has been seen below it, and counts only if there is none.
+scope. Where several would fit, those of one trace come first, then those whose times differ least. Two different ids of
+one issuer, as long as ids minted at random, are two calls, whatever else is equal. A total (see ``is_total``) is one
+more span of whatever call has been seen below it, and counts only if there is none.
 
 The answer depends on the set of calls, not on their order.
 

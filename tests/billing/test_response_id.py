@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import random
+import string
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_polar.billing.response_id import is_safe, is_strong_id, issuer
+from otel_polar.billing.response_id import is_safe, is_strong_id, issuer, tells_apart
 
 OPENAI_ID = "chatcmpl-BxQ2mTzV0p9LkR7sYwJ3hN5cD8fGa"
 
@@ -21,6 +24,8 @@ STRONG = [
     ("chatcmpl-3F2B8C1E-9D7A-4B6C-8E0F-1A2B3C4D5E6F", "the same in capitals"),
     ("3f2b8c1e-9d7a-4b6c-8e0f-1a2b3c4d5e6f", "DeepSeek, Cohere: a bare UUID"),
     ("e5cc70bb28c444948073e77776eb30ef", "Mistral: 32 hex digits"),
+    ("chatcmpl-TRGMqdfKcjquiPYoXFfcPMLrOFAXT", "OpenAI, drawn without a digit: one of 170"),
+    ("chatcmpl-gTbwhEZqVcknXRlmYsAdPojFIuQye", "another one"),
     ("a" * 180 + "b1c2d3e4f5g6h7i8j9k0", "200 characters, the longest that is read"),
 ]
 WEAK = [
@@ -68,10 +73,46 @@ def test_an_id_that_another_answer_may_have_is_weak(response_id: str, reason: st
     assert not is_strong_id(response_id), reason
 
 
-@pytest.mark.parametrize("constant", ["chatcmpl-FakeTestAnswerIdOne", "chatcmpl-MyTestIdForMockAnswer"])
+@pytest.mark.parametrize(
+    "constant",
+    [
+        "chatcmpl-FakeTestAnswerIdOne",
+        "chatcmpl-MyTestIdForMockAnswer",
+        "chatcmpl-TheAnswerOfAFakeServerInATest",
+        "chatcmpl-TESTResponseForMOCKAnswerABCD",
+        "chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYzAbC",
+    ],
+)
 def test_a_constant_made_of_words_is_weak(constant: str) -> None:
     """A stand-in answers every call with it: only the first would be billed."""
     assert not is_strong_id(constant)
+
+
+@pytest.mark.parametrize(
+    ("response_id", "expected", "reason"),
+    [
+        (OPENAI_ID, True, "whatever is strong"),
+        ("chatcmpl-qPbdfajzcmquiyoxtfcvmzrofAXTw", True, "drawn without a digit, and hardly a capital"),
+        ("chatcmpl-3f2b8c1e-9d7a-4b6c-8e0f-1a2b3c4d5e6f", True, "litellm's: a UUID has no long part"),
+        ("chatcmpl-123", False, "Ollama's, below a proxy that mints its own"),
+        ("chatcmpl-mock", False, "a constant"),
+        ("chatcmpl/BxQ2mTzV0p9LkR7sYwJ3hN5cD8fGa", False, "no id"),
+        ("lc_run--019a1b2c", False, "a framework's own"),
+    ],
+)
+def test_a_long_id_tells_another_answer_apart_even_if_it_is_weak(
+    response_id: str, expected: object, reason: str
+) -> None:
+    """Two spans of one call do not name two such ids of one issuer."""
+    assert tells_apart(response_id) is expected, reason
+
+
+def test_of_what_is_minted_at_random_hardly_any_is_weak() -> None:
+    """By a weak id, a client and a proxy in two traces would be two events."""
+    draw = random.Random(7)
+    minted = ["chatcmpl-" + "".join(draw.choices(string.ascii_letters + string.digits, k=29)) for _ in range(20_000)]
+
+    assert sum(not is_strong_id(response_id) for response_id in minted) <= 20_000 / 500
 
 
 @given(response_id=st.from_regex(r"\A(chatcmpl|msg|resp)[-_][0-9A-Za-z]{1,15}\Z"))

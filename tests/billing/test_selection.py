@@ -79,6 +79,7 @@ class Hazard:
 
 _outer = call("outer", FRAMEWORK, 0, 100)
 _inner = call("inner", CLIENT, 1, 99)
+_strong = call("strong", CLIENT, 1, 99, response_id=STRONG)
 _wrapper = call("wrapper", OI_CLIENT, 0, 100)
 _chat = call("chat", AGENTS, 10, 50)
 _proxy = call("proxy", GATEWAY, 5, 95, process="proxy", response_model="gpt-4o", response_id=STRONG)
@@ -182,6 +183,11 @@ SEVERAL_CALLS = {
         ],
         2,
         "two strong ids are two answers",
+    ),
+    "two answers, of which one has an id without digit or pattern": Hazard(
+        [_outer._replace(response_id="chatcmpl-qPbdfajzcmquiyoxtfcvmzrofAXTw"), below(_outer, _strong)],
+        2,
+        "too weak to make two spans one call, but not to tell two calls apart",
     ),
     "two users at once": Hazard(
         [
