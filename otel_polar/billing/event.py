@@ -130,15 +130,18 @@ def is_event_name(name: str) -> bool:
 def _default_metadata(call: ModelCall, usage: TokenUsage, price: Price | None, charge: int | None) -> Metadata:
     vendor = sanitise_text(call.provider or "", MAX_VALUE_CHARACTERS) or "unknown"
     model = sanitise_text(call.model or "", MAX_VALUE_CHARACTERS) or "unknown"
+    # Each is a sum: once is enough.
+    input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+    cache_read_tokens = usage.all_cache_read_tokens
     contract: dict[str, MetadataValue] = {
         "provider": vendor,
         "model": model,
         "operation": call.operation,
         "requests": 1,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "cache_read_tokens": usage.all_cache_read_tokens,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+        "cache_read_tokens": cache_read_tokens,
         "cache_write_tokens": usage.all_cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         **({"estimated": True} if call.is_estimated else {}),
@@ -152,10 +155,10 @@ def _default_metadata(call: ModelCall, usage: TokenUsage, price: Price | None, c
         "_llm": {
             "vendor": vendor,
             "model": model,
-            "input_tokens": usage.input_tokens,
-            "cached_input_tokens": usage.all_cache_read_tokens,
-            "output_tokens": usage.output_tokens,
-            "total_tokens": usage.total_tokens,
+            "input_tokens": input_tokens,
+            "cached_input_tokens": cache_read_tokens,
+            "output_tokens": output_tokens,
+            "total_tokens": input_tokens + output_tokens,
         },
     }
     return add_tags(contract, call.tags)

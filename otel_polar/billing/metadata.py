@@ -57,14 +57,20 @@ def add_tags(contract: Metadata, tags: Mapping[str, TagValue]) -> Metadata:
 
     A tag whose key belongs to the contract is written as ``tag_<key>``: no tag can pass for a token count or a cost.
     """
-    taken = contract.keys() | _CONTRACT_KEYS
-    fitting = sanitise_metadata(tags, max_keys=MAX_METADATA_KEYS - len(contract))
-    renamed = {(f"tag_{key}"[:MAX_KEY_CHARACTERS] if key in taken else key): value for key, value in fitting.items()}
-    return {**contract, **renamed}
+    if not tags:
+        return contract
+    metadata = dict(contract)
+    for key, value in sanitise_metadata(tags, max_keys=MAX_METADATA_KEYS - len(contract)).items():
+        is_taken = key in contract or key in _CONTRACT_KEYS
+        metadata[f"tag_{key}"[:MAX_KEY_CHARACTERS] if is_taken else key] = value
+    return metadata
 
 
 def sanitise_text(value: str, max_characters: int) -> str:
     """Text that Polar accepts: without NUL and lone surrogates, cut to *max_characters* code points."""
+    if len(value) <= max_characters and value.isascii() and "\0" not in value:
+        # Almost any.
+        return value
     return UNSENDABLE.sub("", value)[:max_characters]
 
 

@@ -12,6 +12,8 @@ _CHARACTERS_WITHOUT_DIGIT: Final = 24
 _DISTINCT_CHARACTERS: Final = 8
 _SAFE: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}")
 _SEPARATORS: Final = re.compile(r"[_.:\-]")
+_LETTER: Final = re.compile(r"[A-Za-z]")
+_DIGIT: Final = re.compile(r"[0-9]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 _MINTED_BY_FRAMEWORKS: Final = ("lc_run-", "run-")
@@ -28,7 +30,7 @@ _ISSUERS: Final = {
 }
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def is_strong_id(response_id: str) -> bool:
     """Whether a response id was minted at random: a UUID, or a run of at least 16 letters and digits mixed.
 
@@ -73,9 +75,9 @@ def _is_long(part: str) -> bool:
 def _is_random(part: str) -> bool:
     if not _is_long(part):
         return False
-    if not any(character.isalpha() for character in part):
+    if _LETTER.search(part) is None:
         return False
-    return any(character.isdigit() for character in part) or _has_random_case(part)
+    return _DIGIT.search(part) is not None or _has_random_case(part)
 
 
 def _has_random_case(part: str) -> bool:

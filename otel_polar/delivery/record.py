@@ -8,6 +8,7 @@ reads what an older one left on disk.
 from __future__ import annotations
 
 import json
+from sys import intern
 from typing import Any, Final
 
 from otel_polar.billing.call import ModelCall
@@ -168,21 +169,21 @@ def load_call(text: str) -> ModelCall:
             span_id=_text(fields["span_id"]),
             start_time_unix_nano=_whole(fields["start"]),
             end_time_unix_nano=_whole(fields["end"]),
-            scope_name=_text(fields.get("scope", "")),
-            operation=_text(fields["operation"]),
-            provider=_text_or_none(fields.get("provider")),
-            request_model=_text_or_none(fields.get("request_model")),
-            response_model=_text_or_none(fields.get("response_model")),
+            scope_name=_name(fields.get("scope", "")),
+            operation=_name(fields["operation"]),
+            provider=_name_or_none(fields.get("provider")),
+            request_model=_name_or_none(fields.get("request_model")),
+            response_model=_name_or_none(fields.get("response_model")),
             response_id=_text_or_none(fields.get("response_id")),
-            service_tier=_text_or_none(fields.get("service_tier")),
-            server_address=_text_or_none(fields.get("server_address")),
-            service_name=_text_or_none(fields.get("service_name")),
+            service_tier=_name_or_none(fields.get("service_tier")),
+            server_address=_name_or_none(fields.get("server_address")),
+            service_name=_name_or_none(fields.get("service_name")),
             usage=_load_usage(fields["usage"]),
             customer=_load_customer(fields["customer"]),
             tags=dict(fields.get("tags", {})),
             parent_span_id=_text_or_none(fields.get("parent")),
-            process=_text(fields.get("process", "")),
-            dialect=_text(fields.get("dialect", "")),
+            process=_name(fields.get("process", "")),
+            dialect=_name(fields.get("dialect", "")),
             is_total=fields.get("is_total") is True,
             requested_service_tier=_text_or_none(fields.get("requested_service_tier")),
             reported_cost_usd=_text_or_none(fields.get("reported_cost_usd")),
@@ -191,6 +192,15 @@ def load_call(text: str) -> ModelCall:
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a recorded call: {error!r}") from error
+
+
+def _name(value: object) -> str:
+    """Text that many calls have in common, once in memory for all that are remembered."""
+    return intern(_text(value))
+
+
+def _name_or_none(value: object) -> str | None:
+    return None if value is None else intern(_text(value))
 
 
 def _text(value: object) -> str:

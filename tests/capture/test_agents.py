@@ -71,8 +71,8 @@ def test_runs_inside_runs_and_other_usage_are_one_tree(app: App) -> None:
     assert tree(app) == [
         ("run outer", None, "alice"),
         ("run inner", "outer", "alice"),
-        ("file", "inner", "alice"),
         ("llm_usage", "inner", "alice"),
+        ("file", "inner", "alice"),
     ]
 
 
