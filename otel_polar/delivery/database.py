@@ -14,10 +14,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from otel_polar.delivery.giving_way import give_way
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ Durability: TypeAlias = Literal["NORMAL", "FULL"]
 Row: TypeAlias = "tuple[Any, ...]"
 
 WAL_CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
+CHANGES_PER_CHECKPOINT: Final = 10_000
+"""Rows changed, a few for each event. A page that is changed again and again is copied once."""
+
 MAX_MEMORY_PAGES: Final = 16_384
 """64 MiB of 4 KiB pages for a database in memory: it may not fill the application's."""
 
@@ -57,6 +62,8 @@ class Database:
         self.lock = threading.RLock()
         """Held whenever the connection is in use. Whoever forks takes it first."""
         self._is_busy = False
+        self._changes_at_checkpoint = 0
+        self._log_bytes_at_checkpoint = 0
         self._put_aside: list[tuple[str, Sequence[object]]] = []
         try:
             self._connection = sqlite3.connect(
@@ -69,6 +76,7 @@ class Database:
             self._connection.text_factory = _read_text
         except sqlite3.Error as error:
             raise self._error(error) from error
+        _open.add(self)
         try:
             self._prepare(durability, schema)
         except (sqlite3.Error, OutboxError) as error:
@@ -130,7 +138,13 @@ class Database:
             log_bytes = self.path.with_name(f"{self.path.name}-wal").stat().st_size
         except OSError:
             return
-        if log_bytes > WAL_CHECKPOINT_BYTES:
+        if log_bytes <= WAL_CHECKPOINT_BYTES:
+            return
+        # The log keeps its size when it is begun anew, so that alone would ask for a checkpoint after every step.
+        changes = self._connection.total_changes
+        has_grown = log_bytes > self._log_bytes_at_checkpoint
+        if has_grown or changes - self._changes_at_checkpoint >= CHANGES_PER_CHECKPOINT:
+            self._log_bytes_at_checkpoint, self._changes_at_checkpoint = log_bytes, changes
             self.read("PRAGMA wal_checkpoint(PASSIVE)")
 
     def synchronise(self) -> None:
@@ -150,6 +164,16 @@ class Database:
         if os.getpid() == self._pid:
             with suppress(Exception):
                 self._connection.close()
+
+    def abandon(self) -> None:
+        """In a forked child: never close it, not even when the interpreter ends.
+
+        What a child closes it takes from under the parent, or from whoever goes on with the file after the parent's
+        death. Source: https://sqlite.org/howtocorrupt.html, 2.6.
+        """
+        import ctypes  # noqa: PLC0415 - for a forked child only
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
     def _catch_up(self) -> None:
         while self._put_aside and not self._connection.in_transaction:
@@ -174,18 +198,19 @@ class Database:
 
     def _prepare(self, durability: Durability, schema: Sequence[str]) -> None:
         execute = self._connection.execute
-        execute("PRAGMA journal_mode = WAL")
-        execute(f"PRAGMA synchronous = {durability}")
-        # Checkpoints only from the delivery thread: an automatic one would run inside a caller's commit.
-        execute("PRAGMA wal_autocheckpoint = 0")
-        if self.path is None:
-            execute(f"PRAGMA max_page_count = {MAX_MEMORY_PAGES}")
+        # Before anything is changed.
         version = int(execute("PRAGMA user_version").fetchone()[0])
         if version > len(schema):
             raise OutboxError(
                 f"outbox {self.path} was written by a newer otel-polar (version {version}; this one knows"
                 f" {len(schema)}): upgrade, or set another outbox_dir (OTEL_POLAR_OUTBOX_DIR)",
             )
+        execute("PRAGMA journal_mode = WAL")
+        execute(f"PRAGMA synchronous = {durability}")
+        # Checkpoints only from the delivery thread: an automatic one would run inside a caller's commit.
+        execute("PRAGMA wal_autocheckpoint = 0")
+        if self.path is None:
+            execute(f"PRAGMA max_page_count = {MAX_MEMORY_PAGES}")
         for number, statements in enumerate(schema[version:], start=version + 1):
             self._connection.executescript(f"BEGIN; {statements}; PRAGMA user_version = {number}; COMMIT")
 
@@ -193,6 +218,22 @@ class Database:
         # SQLite's word for a file that is not one of its own, or is malformed, is the base class itself.
         kind = OutboxDamagedError if type(error) is sqlite3.DatabaseError else OutboxError
         return kind(f"outbox {self.path or 'in memory'}: {error}")
+
+
+_open: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for database in list(_open):
+        database.abandon()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
+
+ROWS_AT_ONCE: Final = 32
+"""Changed before others may run: SQLite holds the interpreter as any other code does."""
 
 
 class Transaction:
@@ -207,7 +248,11 @@ class Transaction:
 
     def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
         """One statement for every row of parameters; how many rows were changed in all."""
-        return max(0, self._connection.executemany(statement, rows).rowcount)
+        changed = 0
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            changed += max(0, self._connection.executemany(statement, rows[begin : begin + ROWS_AT_ONCE]).rowcount)
+            give_way()
+        return changed
 
 
 def writable_text(text: str) -> str:

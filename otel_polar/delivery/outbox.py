@@ -1,12 +1,15 @@
-"""A durable queue and ledger of usage events: one SQLite file, two tables.
+"""A durable queue and ledger of usage events: a journal that is appended to, and one SQLite file with two tables.
 
-A finished call is appended to ``intake``, a table without any index, because that happens on the caller's thread: one
-commit, and the call survives the death of the process. Everything else happens later, on the delivery thread::
+A finished call is written down in the journal (see ``journal``), because that happens on the caller's thread. All else
+happens later, on the delivery thread::
 
-    intake ──price, build──▶ events: ready ──Polar──▶ sent
-                                       └─────Polar──▶ rejected
-                             events: held: unpriced | unattributed | unmetered | unbuildable
-                             events: duplicate
+    journal ──▶ intake ──price, build──▶ events: ready ──Polar──▶ sent
+                                                   └─────Polar──▶ rejected
+                                         events: held: unpriced | unattributed | unmetered | unbuildable
+                                         events: duplicate
+
+How far the journal has been read is written in the transaction in which its calls come into the intake. An outbox in
+memory has no journal.
 
 ``events`` is the ledger. ``external_id`` is unique in it, so a call that was recorded twice is one event. The body of
 an event is written there before its first attempt, so no retry, restart or new price list can change an amount that
@@ -17,70 +20,36 @@ delivered a second time by itself.
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.database import Database, Durability, writable_text
-from otel_polar.delivery.rows import Decided, Duplicate, Entry, Known, LedgerRow, Purged, Recorded, State
+from otel_polar.delivery.journal import Journal
+from otel_polar.delivery.rows import Decided, Duplicate, Entry, Known, LedgerRow, Recorded, State
+from otel_polar.delivery.statements import (
+    BEGIN_TO_AGE,
+    COUNT_HELD,
+    DECIDE_EVENT,
+    DUE_FROM_TO,
+    FORGET_CALLS,
+    FORGET_UNSENT,
+    HELD_FOR_WANT,
+    INSERT_DUPLICATE,
+    INSERT_INTAKE,
+    KNOWN,
+    MAKE_DUPLICATE,
+    PURGE,
+    RECALLED,
+    RECORDED,
+    SCHEMA,
+)
+from otel_polar.delivery.taking_in import TakingIn
+from otel_polar.errors import OutboxDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-_SCHEMA: Final = (
-    """CREATE TABLE intake (seq INTEGER PRIMARY KEY, recorded_at REAL NOT NULL, call TEXT NOT NULL);
-    CREATE TABLE events (
-        seq INTEGER PRIMARY KEY,
-        external_id TEXT NOT NULL UNIQUE,
-        state TEXT NOT NULL,
-        reason TEXT,
-        recorded_at REAL NOT NULL,
-        due_at REAL NOT NULL,
-        call TEXT,
-        body TEXT,
-        settled_at REAL);
-    CREATE INDEX ready ON events (due_at) WHERE state = 'ready';
-    CREATE INDEX held ON events (state, seq) WHERE state NOT IN ('ready', 'sent', 'duplicate');
-    CREATE INDEX recalled ON events (seq) WHERE state = 'sent' AND call IS NOT NULL""",
-)
-
-_INSERT_DUPLICATE: Final = """
-    INSERT INTO events (external_id, state, reason, recorded_at, due_at) VALUES (?, 'duplicate', ?, ?, ?)
-    ON CONFLICT (external_id) DO NOTHING"""
-# The call it was held for has become part of another one, under another id.
-_MAKE_DUPLICATE: Final = """
-    UPDATE events SET state = 'duplicate', reason = ?, call = NULL, body = NULL
-    WHERE external_id = ? AND state LIKE 'held:%'"""
-_FORGET_CALLS: Final = """
-    UPDATE events SET call = NULL WHERE seq IN (
-        SELECT seq FROM events WHERE state = 'sent' AND call IS NOT NULL AND recorded_at < ? ORDER BY seq LIMIT ?)"""
-
-INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
-
-# What is held is decided anew with what another span knows; nothing else changes once it is decided.
-_DECIDE_EVENT: Final = """
-    INSERT INTO events (external_id, state, reason, recorded_at, due_at, call, body, settled_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-        recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body,
-        settled_at = excluded.settled_at
-    WHERE events.state LIKE 'held:%'"""
-# From another outbox: what is held here and is not there has gone on.
-INSERT_EVENT: Final = f"{_DECIDE_EVENT} AND excluded.state NOT LIKE 'held:%'"
-# Two queries in one, because each by itself is one look into the index.
-_DUE_FROM_TO: Final = """
-    SELECT CAST(min(due_at) AS REAL),
-        (SELECT CAST(max(due_at) AS REAL) FROM events WHERE state = 'ready')
-    FROM events WHERE state = 'ready'"""
-# The condition is written as in the partial index, or SQLite would go through the whole ledger.
-_COUNT_HELD: Final = (
-    "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') GROUP BY state"
-)
-_TRIED_AGAIN: Final = """
-    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
-_FORGOTTEN_UNSENT: Final = "('rejected', 'held: unattributed', 'held: unmetered')"
-
-_RECALLED: Final = "SELECT external_id, state, call, CAST(recorded_at AS REAL) FROM events ORDER BY seq DESC LIMIT ?"
-_KNOWN: Final = "SELECT external_id, state, call FROM events WHERE external_id IN (SELECT value FROM json_each(?))"
 
 TRIED_AGAIN: Final = (State.UNPRICED, State.UNBUILDABLE)
 """Held for what may have been mended meanwhile."""
@@ -96,31 +65,48 @@ class Outbox:
         """Open or create the file at *path*; ``None`` keeps everything in memory."""
         self.path = path
         self.arrivals = 0
-        """How often rows were carried over from another outbox; whoever remembers what is in this one looks again."""
-        self.database = Database(path, durability=durability, schema=_SCHEMA)
+        """How often rows were carried over from or to another one; whoever remembers what is in it looks again."""
+        self.database = Database(path, durability=durability, schema=SCHEMA)
+        self.journal = None if path is None else Journal(path, is_synchronous=durability == "FULL")
+        self.taking_in = None if self.journal is None else TakingIn(self.database, self.journal)
 
     def record(self, call: str, now: float) -> None:
-        """Append a call. When this returns, killing the process does not lose it."""
-        self.database.write(INSERT_INTAKE, (now, call))
+        """Write down a call, which is one line. When this returns, killing the process does not lose it."""
+        if self.journal is None:
+            self.database.write(INSERT_INTAKE, (now, call))
+        else:
+            self.journal.append(call, now)
+
+    def take_in(self) -> None:
+        """Move calls from the journal to the intake, a few thousand at most."""
+        if self.taking_in is not None:
+            self.taking_in.take_in()
 
     def recorded(self, *, limit: int, after_seq: int = 0) -> list[Recorded]:
         """The oldest calls that are not decided yet."""
-        query = "SELECT seq, CAST(recorded_at AS REAL), call FROM intake WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [Recorded(*row) for row in self.database.read(query, (after_seq, limit))]
+        self.take_in()
+        rows = self.database.read(RECORDED, (after_seq, limit))
+        if not are_rising([row[0] for row in rows]):
+            raise OutboxDamagedError(f"outbox {self.path}: rows are out of order")
+        return [Recorded(*row) for row in rows]
 
     def recalled(self, *, since: float, limit: int) -> list[Known]:
         """What was decided last, recorded *since* that time (Unix seconds), as far as the call is still kept."""
-        rows = reversed(self.database.read(_RECALLED, (limit,)))
+        rows = reversed(self.database.read(RECALLED, (limit,)))
         return [Known(key, state, call) for key, state, call, at in rows if call is not None and at >= since]
 
     def known(self, external_ids: Sequence[str]) -> list[Known]:
         """What is in the ledger of these."""
-        return [Known(*row) for row in self.database.read(_KNOWN, (json.dumps(external_ids),))]
+        return [Known(*row) for row in self.database.read(KNOWN, (json.dumps(external_ids),))]
 
-    def forget_calls(self, *, before: float, limit: int) -> int:
-        """Forget the recorded call of sent events recorded *before* that time (Unix seconds); of how many."""
+    def forget_calls(self, *, before: float, now: float, limit: int) -> int:
+        """Forget the recorded call of sent events recorded *before* that time (Unix seconds); of how many.
+
+        Looks at the first *limit* that are still kept, which are the oldest. What was recorded after *now*, before the
+        clock was set back, is forgotten too: younger ones may lie behind it.
+        """
         with self.database.transaction() as transaction:
-            return transaction.run(_FORGET_CALLS, (before, limit))
+            return transaction.run(FORGET_CALLS, (limit, before, now))
 
     def decide(
         self,
@@ -152,9 +138,9 @@ class Outbox:
         seqs = [(d.recorded.seq,) for d in decided] + [(d.seq,) for d in duplicates if d.seq is not None]
         seqs += [(seq,) for seq in dropped]
         with self.database.transaction() as transaction:
-            changed = transaction.run_many(_DECIDE_EVENT, rows)
-            transaction.run_many(_MAKE_DUPLICATE, earlier)
-            transaction.run_many(_INSERT_DUPLICATE, others)
+            changed = transaction.run_many(DECIDE_EVENT, rows)
+            transaction.run_many(MAKE_DUPLICATE, earlier)
+            transaction.run_many(INSERT_DUPLICATE, others)
             transaction.run_many("DELETE FROM intake WHERE seq = ?", seqs)
         return len(decided) - changed
 
@@ -177,7 +163,7 @@ class Outbox:
 
     def next_due_at(self, now: float) -> float | None:
         """When the next event is due, in Unix seconds; ``None`` if none waits."""
-        earliest, latest = self.database.read(_DUE_FROM_TO)[0]
+        earliest, latest = self.database.read(DUE_FROM_TO)[0]
         if earliest is None:
             return None
         return now if latest > now + MAX_WAIT_S else float(earliest)
@@ -194,12 +180,12 @@ class Outbox:
                 [(now, seq) for seq in seqs],
             )
 
-    def reject(self, reasons: Mapping[int, str], *, now: float) -> None:
+    def reject(self, reasons: Mapping[int, str]) -> None:
         """Polar will not take these events (by seq), each for its reason."""
         with self.database.transaction() as transaction:
             transaction.run_many(
-                "UPDATE events SET state = 'rejected', reason = ?, settled_at = ? WHERE seq = ?",
-                [(writable_text(reason), now, seq) for seq, reason in reasons.items()],
+                "UPDATE events SET state = 'rejected', reason = ? WHERE seq = ?",
+                [(writable_text(reason), seq) for seq, reason in reasons.items()],
             )
 
     def postpone(self, seqs: Sequence[int], *, due_at: float, reason: str) -> None:
@@ -210,6 +196,14 @@ class Outbox:
                 [(due_at, writable_text(reason), seq) for seq in seqs],
             )
 
+    def redate(self, bodies: Mapping[int, str]) -> None:
+        """Give these events (by seq) another body, that differs in nothing but a time that Polar has refused."""
+        with self.database.transaction() as transaction:
+            transaction.run_many(
+                "UPDATE events SET body = ? WHERE seq = ? AND state = 'ready'",
+                [(body, seq) for seq, body in bodies.items()],
+            )
+
     def reconsider(self, *, limit: int, states: Sequence[State] = TRIED_AGAIN) -> int:
         """Put calls held for want of a price or a working user function back into the intake, the oldest first.
 
@@ -217,7 +211,7 @@ class Outbox:
         again comes behind the others, so whoever tries all of them counts how many there were.
         """
         parameters = (states[0].value, states[-1].value, limit)
-        seqs = self.database.read(_TRIED_AGAIN, parameters)
+        seqs = self.database.read(HELD_FOR_WANT, parameters)
         with self.database.transaction() as transaction:
             transaction.run_many(
                 "INSERT INTO intake (recorded_at, call) SELECT recorded_at, call FROM events WHERE seq = ?",
@@ -226,10 +220,19 @@ class Outbox:
             transaction.run_many("DELETE FROM events WHERE seq = ?", seqs)
         return len(seqs)
 
+    def undecided(self) -> int:
+        """How many calls are recorded, and nothing else yet."""
+        with nullcontext() if self.taking_in is None else self.taking_in.lock:
+            unread = 0 if self.taking_in is None else self.taking_in.unread()
+            taken_in: int = self.database.read("SELECT count(*) FROM intake")[0][0]
+            return unread + taken_in
+
     def waiting(self) -> int:
         """How many calls are still to be sent: recorded or ready."""
-        query = "SELECT (SELECT count(*) FROM intake) + (SELECT count(*) FROM events WHERE state = 'ready')"
-        return int(self.database.read(query)[0][0])
+        # In this order: one that is decided meanwhile is counted twice, and not left out.
+        undecided = self.undecided()
+        ready: int = self.database.read("SELECT count(*) FROM events WHERE state = 'ready'")[0][0]
+        return undecided + ready
 
     def reasons(self, state: State) -> dict[str, int]:
         """Why calls are in a state that a person should look at, and how many for each reason."""
@@ -241,40 +244,54 @@ class Outbox:
 
     def held_counts(self) -> dict[State, int]:
         """How many calls are in each state that a person should look at; states with none are left out."""
-        rows = self.database.read(_COUNT_HELD)
+        rows = self.database.read(COUNT_HELD)
         return {State(state): count for state, count in rows}
 
     def counts(self) -> dict[State, int]:
         """How many calls are in each state; states with none are left out."""
-        rows = self.database.read(
-            "SELECT 'recorded', count(*) FROM intake UNION ALL SELECT state, count(*) FROM events GROUP BY state",
-        )
-        return {State(state): count for state, count in rows if count}
+        recorded = self.undecided()
+        rows = self.database.read("SELECT state, count(*) FROM events GROUP BY state")
+        return {State(state): count for state, count in [(State.RECORDED, recorded), *rows] if count}
 
     def ledger(self) -> list[LedgerRow]:
         """Every event there is, oldest first."""
         rows = self.database.read("SELECT external_id, state, reason, body FROM events ORDER BY seq")
         return [LedgerRow(external_id, State(state), reason, body) for external_id, state, reason, body in rows]
 
-    def purge(self, *, before: float, after_seq: int, limit: int) -> Purged:
-        """Forget settled events recorded *before* that time (Unix seconds), looking at *limit* rows after *after_seq*.
+    def purge(self, *, before: float, after_seq: int, limit: int) -> int | None:
+        """Forget what Polar has of the events recorded *before* that time (Unix seconds), by our clock.
 
-        In portions, because a caller's thread may be waiting for the lock. What can still be sent (ready, unpriced,
-        unbuildable) is never forgotten.
+        In portions: it looks at *limit* rows after *after_seq*. The last one of them, to go on from; ``None`` when the
+        rest is younger.
         """
         query = "SELECT seq, CAST(recorded_at AS REAL) FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         rows = self.database.read(query, (after_seq, limit))
-        if not rows or rows[0][1] >= before:
-            return Purged(last_seq=None, unsent=0)
+        # Not only the first: it may be from a time when the clock was wrong.
+        if not rows or min(recorded_at for _, recorded_at in rows) >= before:
+            return None
         last_seq = int(rows[-1][0])
-        old = "FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ? AND state"
-        parameters = (after_seq, last_seq, before)
-        unsent = self.database.read(f"SELECT count(*) {old} IN {_FORGOTTEN_UNSENT}", parameters)[0][0]
         with self.database.transaction() as transaction:
-            transaction.run(f"DELETE {old} IN {_FORGOTTEN_UNSENT}", parameters)
-            transaction.run(f"DELETE {old} IN ('sent', 'duplicate')", parameters)
-        return Purged(last_seq=last_seq, unsent=unsent)
+            transaction.run(PURGE, (after_seq, last_seq, before))
+        return last_seq
+
+    def forget_unsent(self, *, now: float, retention_s: float) -> int:
+        """Forget calls that cannot be sent, and have been known as such for that long; how many.
+
+        Their age counts from the first time this was asked, and *now* (Unix seconds) has to be certain, because nobody
+        was billed for them: when they were recorded, the clock may have been wrong. What can still be sent (ready,
+        unpriced, unbuildable) is never forgotten.
+        """
+        with self.database.transaction() as transaction:
+            transaction.run(BEGIN_TO_AGE, (now,))
+            return transaction.run(FORGET_UNSENT, (now - retention_s,))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        if self.journal is not None:
+            self.journal.close()
         self.database.close()
+
+
+def are_rising(numbers: Sequence[int]) -> bool:
+    """Whether each is larger than the one before it; of a damaged table they are not, and would be read for ever."""
+    return all(earlier < later for earlier, later in pairwise(numbers))

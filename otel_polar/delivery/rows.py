@@ -87,17 +87,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Purged:
-    """What a portion of purging did. ``unsent`` counts forgotten calls that nobody was billed for.
-
-    ``last_seq`` is the last row looked at, to go on from; ``None`` when the rest is younger.
-    """
-
-    last_seq: int | None
-    unsent: int
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerRow:
     """An event as the ledger has it. ``body`` is JSON, absent while the event is held."""
 

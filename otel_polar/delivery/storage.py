@@ -76,6 +76,9 @@ class Storage:
             if self._is_refusing:
                 self._is_refusing = False
                 self._notices.over("disk", "the outbox can be written again")
+            if own is not self._own:
+                # It was replaced in between: what came too late to be copied would wait to be found.
+                self.record(line, now)
 
     def tend(self) -> None:
         """Look after the files: try a failed directory again, empty the memory, adopt files without an owner."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from otel_polar.delivery.rows import Decided, Recorded, State
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from otel_polar.delivery.outbox import Outbox
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 TOKEN = "polar_oat_test"
 NOON = 1_790_856_000.0
 """2026-10-01T12:00:00Z."""
+
+DATE_OF_NOON = "Thu, 01 Oct 2026 12:00:00 GMT"
+"""As Polar's answers say it."""
 
 START_UNIX_NANO = 1_790_855_999_000_000_000
 
@@ -127,6 +132,24 @@ def damage_page(path: Path, *, page: int) -> None:
 def damage_last_page(path: Path) -> None:
     """Overwrite the last page, which holds rows."""
     damage_page(path, page=path.stat().st_size // PAGE_BYTES - 1)
+
+
+@contextmanager
+def full_disk(outbox: Outbox) -> Iterator[None]:
+    """Let the journal of an outbox be on a disk without room."""
+    journal = outbox.journal
+    assert journal is not None
+    assert outbox.path is not None
+    with journal.lock:
+        journal.close()
+        journal._current = outbox.path.with_name(f"{outbox.path.stem}-full.journal")
+        journal._current.touch()
+        journal._descriptor = os.open("/dev/full", os.O_WRONLY)
+    try:
+        yield
+    finally:
+        # The next call begins another segment.
+        journal.close()
 
 
 def let_go(pipeline: Pipeline) -> None:

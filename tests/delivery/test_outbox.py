@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.rows import Decided, LedgerRow, Purged, Recorded, State
+from otel_polar.delivery.rows import Decided, LedgerRow, Recorded, State
 from tests.delivery.support import NOON, a_body, a_record, ready
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_a_rejected_event_stays_with_polars_reason(outbox: Outbox) -> None:
     ready(outbox, [1, 2])
     (first, second) = outbox.due(NOON, limit=10, max_bytes=1_000_000)
 
-    outbox.reject({first.seq: "Customer not found."}, now=NOON)
+    outbox.reject({first.seq: "Customer not found."})
     outbox.settle([second.seq], now=NOON)
 
     assert [(row.state, row.reason) for row in outbox.ledger()] == [
@@ -152,9 +152,10 @@ def test_retention_forgets_settled_events_only(outbox: Outbox) -> None:
         if state is not State.RECORDED:
             decide(outbox, f"e{number}", state, body=a_body(number))
 
-    purged = outbox.purge(before=NOON + 1, after_seq=0, limit=100)
+    assert outbox.purge(before=NOON + 1, after_seq=0, limit=100) == 8
+    assert outbox.forget_unsent(now=NOON, retention_s=60.0) == 0
+    assert outbox.forget_unsent(now=NOON + 61.0, retention_s=60.0) == 3
 
-    assert purged == Purged(last_seq=8, unsent=3)
     assert set(outbox.counts()) == {State.READY, State.UNPRICED, State.UNBUILDABLE}
 
 
@@ -162,7 +163,7 @@ def test_retention_stops_at_what_is_young(outbox: Outbox) -> None:
     """The ledger is what reconciliation compares with."""
     decide(outbox, "e1", State.SENT)
 
-    assert outbox.purge(before=NOON, after_seq=0, limit=100) == Purged(last_seq=None, unsent=0)
+    assert outbox.purge(before=NOON, after_seq=0, limit=100) is None
     assert outbox.counts() == {State.SENT: 1}
 
 
@@ -172,9 +173,9 @@ def test_retention_works_in_portions(outbox: Outbox) -> None:
         decide(outbox, f"e{number}", State.SENT)
 
     first = outbox.purge(before=NOON + 1, after_seq=0, limit=2)
-    assert (first.last_seq, outbox.counts()) == (2, {State.SENT: 3})
+    assert (first, outbox.counts()) == (2, {State.SENT: 3})
     second = outbox.purge(before=NOON + 1, after_seq=2, limit=2)
-    assert (second.last_seq, outbox.counts()) == (4, {State.SENT: 1})
+    assert (second, outbox.counts()) == (4, {State.SENT: 1})
 
 
 @pytest.mark.parametrize("set_back_s", [7_200.0, 86_400.0 * 365])
@@ -192,7 +193,7 @@ def test_a_reason_may_hold_any_text(outbox: Outbox) -> None:
     (entry,) = outbox.due(NOON, limit=1, max_bytes=1_000_000)
 
     outbox.postpone([entry.seq], due_at=NOON, reason="\ud800")
-    outbox.reject({entry.seq: "\ud800"}, now=NOON)
+    outbox.reject({entry.seq: "\ud800"})
     recorded = Recorded(seq=99, recorded_at=NOON, call="\udcff")
     outbox.decide([Decided(recorded, "e2", State.UNBUILDABLE, reason="\udcff")], now=NOON)
 

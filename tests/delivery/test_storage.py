@@ -13,7 +13,7 @@ from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.rows import State
 from otel_polar.delivery.storage import Storage
 from otel_polar.errors import OutboxDamagedError, OutboxError
-from tests.delivery.support import NOON, a_record, damage_last_page, ready
+from tests.delivery.support import NOON, a_record, damage_last_page, full_disk, ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +50,7 @@ def an_orphan(directory: OutboxDirectory, name: str, count: int) -> Path:
     outbox = Outbox(path)
     for number in range(count):
         outbox.record(a_record(number), NOON)
+    outbox.take_in()
     outbox.close()
     return path
 
@@ -79,12 +80,10 @@ def test_calls_kept_in_memory_while_the_file_refused_them_move_to_it(
     """A full disk that has room again."""
     storage = make_storage(directory)
     storage.open()
-    file = storage.outboxes[0]
-    file.database.write("ALTER TABLE intake RENAME TO full", ())
-    storage.record(a_record(1), NOON)
-    assert storage.waiting_in_memory() == 1
+    with full_disk(storage.outboxes[0]):
+        storage.record(a_record(1), NOON)
+        assert storage.waiting_in_memory() == 1
 
-    file.database.write("ALTER TABLE full RENAME TO intake", ())
     storage.tend()
 
     assert (storage.waiting_on_disk(), storage.waiting_in_memory()) == (1, 0)
@@ -101,9 +100,8 @@ def test_a_disk_that_is_full_again_is_said_again(
     file = storage.outboxes[0]
 
     for number in range(2):
-        file.database.write("ALTER TABLE intake RENAME TO full", ())
-        storage.record(a_record(2 * number), NOON)
-        file.database.write("ALTER TABLE full RENAME TO intake", ())
+        with full_disk(file):
+            storage.record(a_record(2 * number), NOON)
         storage.record(a_record(2 * number + 1), NOON)
 
     assert caplog.text.count("Calls are kept in memory") == 2
@@ -244,16 +242,20 @@ def test_what_waits_for_another_server_or_token_is_said_with_what_to_do(
 ) -> None:
     """A mistyped token leaves calls behind that nobody would ever look for."""
     other = OutboxDirectory(directory.path.with_name("sandbox-bbbbbbbbbbbb"), Notices())
-    path = an_orphan(other, "00000000", 3)
+    an_orphan(other, "00000000", 3)
+    ended = OutboxDirectory(other.path, Notices()).create()
+    ended.outbox.record(a_record(3), NOON)
+    ended.release()
 
     make_storage(directory).tend()
 
-    assert f"3 calls in {other.path}" in caplog.text
+    assert f"4 calls in {other.path}" in caplog.text
     assert f"move its outbox-* files into {directory.path}" in caplog.text
-    path.rename(directory.path / path.name)
+    for file in other.path.glob("outbox-*"):
+        file.rename(directory.path / file.name)
     late = make_storage(directory)
     late.tend()
-    assert sum(outbox.waiting() for outbox in late.outboxes) == 3
+    assert sum(outbox.waiting() for outbox in late.outboxes) == 4
 
 
 def test_what_is_held_is_counted_at_a_start(

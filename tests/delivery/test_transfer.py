@@ -78,6 +78,7 @@ def test_what_can_be_read_of_a_damaged_source_is_copied(tmp_path: Path, target: 
     written = Outbox(path)
     for number in range(100):
         written.record(a_record(number), NOON)
+    written.take_in()
     written.close()
     damage_last_page(path)
     source = Outbox(path)

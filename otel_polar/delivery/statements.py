@@ -1,0 +1,83 @@
+"""The tables of an outbox, one version after the other, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA: Final = (
+    """CREATE TABLE intake (seq INTEGER PRIMARY KEY, recorded_at REAL NOT NULL, call TEXT NOT NULL);
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY,
+        external_id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL,
+        reason TEXT,
+        recorded_at REAL NOT NULL,
+        due_at REAL NOT NULL,
+        call TEXT,
+        body TEXT,
+        settled_at REAL);
+    CREATE INDEX ready ON events (due_at) WHERE state = 'ready';
+    CREATE INDEX held ON events (state, seq) WHERE state NOT IN ('ready', 'sent', 'duplicate');
+    CREATE INDEX recalled ON events (seq) WHERE state = 'sent' AND call IS NOT NULL""",
+    """CREATE TABLE journal (segment TEXT PRIMARY KEY, consumed INTEGER NOT NULL);
+    UPDATE events SET settled_at = NULL WHERE state = 'rejected'""",
+)
+
+CONSUMED: Final = """
+    INSERT INTO journal (segment, consumed) VALUES (?, ?)
+    ON CONFLICT (segment) DO UPDATE SET consumed = excluded.consumed"""
+FORGET_SEGMENT: Final = "DELETE FROM journal WHERE segment = ?"
+
+INSERT_DUPLICATE: Final = """
+    INSERT INTO events (external_id, state, reason, recorded_at, due_at) VALUES (?, 'duplicate', ?, ?, ?)
+    ON CONFLICT (external_id) DO NOTHING"""
+# The call it was held for has become part of another one, under another id.
+MAKE_DUPLICATE: Final = """
+    UPDATE events SET state = 'duplicate', reason = ?, call = NULL, body = NULL
+    WHERE external_id = ? AND state LIKE 'held:%'"""
+FORGET_CALLS: Final = """
+    UPDATE events SET call = NULL WHERE seq IN (
+        SELECT seq FROM (
+            SELECT seq, recorded_at FROM events WHERE state = 'sent' AND call IS NOT NULL ORDER BY seq LIMIT ?)
+        WHERE recorded_at < ? OR recorded_at > ?)"""
+
+INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
+
+# What is held is decided anew with what another span knows; nothing else changes once it is decided.
+DECIDE_EVENT: Final = """
+    INSERT INTO events (external_id, state, reason, recorded_at, due_at, call, body, settled_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+        recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body,
+        settled_at = excluded.settled_at
+    WHERE events.state LIKE 'held:%'"""
+# From another outbox: what is held here and is not there has gone on.
+INSERT_EVENT: Final = f"{DECIDE_EVENT} AND excluded.state NOT LIKE 'held:%'"
+# Two queries in one, because each by itself is one look into the index.
+DUE_FROM_TO: Final = """
+    SELECT CAST(min(due_at) AS REAL),
+        (SELECT CAST(max(due_at) AS REAL) FROM events WHERE state = 'ready')
+    FROM events WHERE state = 'ready'"""
+# The condition is written as in the partial index, or SQLite would go through the whole ledger.
+COUNT_HELD: Final = (
+    "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') GROUP BY state"
+)
+
+HELD_FOR_WANT: Final = """
+    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
+PURGE: Final = """
+    DELETE FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ? AND state IN ('sent', 'duplicate')"""
+# Here, too: as in the partial index.
+BEGIN_TO_AGE: Final = """
+    UPDATE events SET settled_at = ? WHERE settled_at IS NULL AND state NOT IN ('ready', 'sent', 'duplicate')
+    AND state IN ('rejected', 'held: unattributed', 'held: unmetered')"""
+FORGET_UNSENT: Final = """
+    DELETE FROM events WHERE settled_at < ? AND state NOT IN ('ready', 'sent', 'duplicate')
+    AND state IN ('rejected', 'held: unattributed', 'held: unmetered')"""
+
+# A damaged row must not stop the good ones beside it: whoever reads it finds out what it is.
+RECORDED: Final = """
+    SELECT seq, coalesce(CAST(recorded_at AS REAL), 0.0), coalesce(CAST(call AS TEXT), '')
+    FROM intake WHERE seq > ? ORDER BY seq LIMIT ?"""
+RECALLED: Final = "SELECT external_id, state, call, CAST(recorded_at AS REAL) FROM events ORDER BY seq DESC LIMIT ?"
+KNOWN: Final = "SELECT external_id, state, call FROM events WHERE external_id IN (SELECT value FROM json_each(?))"
