@@ -3,8 +3,9 @@
 ::
 
     <outbox_dir>/<server>-<fingerprint of the token>/     0700
-        outbox-3f9a1c2e.db        one process's outbox    0600
-        outbox-3f9a1c2e.db.lock   held by that process; the operating system lets go of it when the process dies
+        outbox-3f9a1c2e.db             one process's outbox    0600
+        outbox-3f9a1c2e-….journal      its calls that are not in the database yet
+        outbox-3f9a1c2e.db.lock        held by that process; the operating system lets go of it when the process dies
 
 No two processes share a file, so none ever waits for another. A process that starts takes over a file nobody holds, so
 a restart goes on with the same ledger; further files without an owner are copied into its own and removed.
@@ -15,9 +16,9 @@ Servers and tokens have directories of their own because events must never reach
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
+import sqlite3
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,10 @@ from urllib.parse import urlsplit
 from filelock import BaseFileLock, FileLock, Timeout
 
 from otel_polar.delivery import beside
+from otel_polar.delivery.damage import copy_log_aside, is_log_short, make_as_long_as_it_was, read_log_index
+from otel_polar.delivery.filesystems import network_filesystem
+from otel_polar.delivery.journal import outbox_of, segments_of
+from otel_polar.delivery.making import make_file, remove_unfinished
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -58,6 +63,7 @@ class OwnedOutbox:
 
     def remove(self) -> None:
         """Delete the file, whose calls have been copied elsewhere."""
+        self._discard_journal()
         self.outbox.close()
         for side_file in _SIDE_FILES:
             self.path.with_name(self.path.name + side_file).unlink(missing_ok=True)
@@ -68,12 +74,23 @@ class OwnedOutbox:
         self._lock.release()
 
     def put_aside(self) -> str:
-        """Rename the file, of which a part cannot be read, for a person to look at; how that went."""
+        """Rename the file, of which a part cannot be read, for a person to look at; how that went.
+
+        Its journal has been copied elsewhere, as a whole.
+        """
+        self._discard_journal()
         with contextlib.suppress(OutboxError):
             self.outbox.close()
         said = _put_aside(self.path)
         self._lock.release()
         return said
+
+    def _discard_journal(self) -> None:
+        # A thread that was on its way to append something begins a segment that nobody has copied: it stays, and is
+        # found like that of a process that died.
+        if self.outbox.journal is not None:
+            with contextlib.suppress(OutboxError):
+                self.outbox.journal.discard()
 
 
 class OutboxDirectory:
@@ -92,6 +109,7 @@ class OutboxDirectory:
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._warn_of_network()
             return next(self.orphans(), None) or self.create()
         except OutboxError:
             raise
@@ -99,13 +117,27 @@ class OutboxDirectory:
             # Of a file system without locks filelock tells in several ways, a warning that may be an error among them.
             raise OutboxError(f"outbox directory {self.path} cannot be used: {error}") from error
 
+    def _warn_of_network(self) -> None:
+        if (kind := network_filesystem(self.path)) is not None:
+            self._notices.warn(
+                "network",
+                "outbox_dir (OTEL_POLAR_OUTBOX_DIR) is %s, on a network file system (%s). Locks of files and SQLite's"
+                " shared memory are not reliable there: two machines may take one file for theirs, and damage it. Set"
+                " it to a directory on a disk of this machine",
+                self.path.parent,
+                kind,
+            )
+
     def orphans(self) -> Iterator[OwnedOutbox]:
         """Files whose owner is gone, each now owned by this process.
 
         One that is damaged is put aside under another name, for a person to look at. That is said, and the search goes
-        on, as it does when one cannot be opened.
+        on with what its journal has, as it does when one cannot be opened.
         """
-        for path in sorted(self.path.glob("outbox-*.db")):
+        paths = {*self.path.glob("outbox-*.db"), *map(outbox_of, self.path.glob("outbox-*-*.journal"))}
+        # Of processes that were killed while they made or removed a file.
+        paths |= {path.with_suffix("") for path in self.path.glob("outbox-*.db.lock")}
+        for path in sorted(paths):
             try:
                 lock = _try_lock(path)
             except OSError as error:
@@ -114,20 +146,45 @@ class OutboxDirectory:
                 continue
             if lock is None:
                 continue
-            # Between the listing and the lock the last owner may have removed it.
-            if not path.exists():
+            # Between the listing and the lock the last owner may have removed it, and the lock made its file anew.
+            if not path.exists() and not segments_of(path):
+                remove_unfinished(path)
+                _lock_path(path).unlink(missing_ok=True)
                 lock.release()
                 continue
             try:
-                outbox = Outbox(path, durability=self._durability)
-            except OutboxDamagedError as error:
-                self._notices.error(f"damaged:{path}", "%s; %s", error, _put_aside(path))
-                lock.release()
-            except OutboxError as error:
+                outbox = self._open_orphan(path)
+            except (OutboxError, OSError) as error:
                 self._notices.error(f"unusable:{path}", "%s", error)
+                lock.release()
+                continue
+            if outbox is None:
                 lock.release()
             else:
                 yield OwnedOutbox(path, outbox, lock)
+
+    def _open_orphan(self, path: Path) -> Outbox | None:
+        try:
+            return self._open_in_doubt(path)
+        except OutboxDamagedError as error:
+            self._notices.error(f"damaged:{path}", "%s; %s", error, _put_aside(path))
+        # What its journal has is whole. Some of it may be on Polar already, which knows it again.
+        return self._open(path) if segments_of(path) else None
+
+    def _open_in_doubt(self, path: Path) -> Outbox:
+        """Open the file of a process that may have died, and say what is missing."""
+        log_before = read_log_index(path)
+        if make_as_long_as_it_was(path):
+            self._notices.error(f"short:{path}", "outbox %s has been truncated; what can be read of it goes on", path)
+        outbox = self._open(path)
+        if is_log_short(log_before, read_log_index(path)):
+            self._notices.error(
+                f"short log:{path}",
+                "outbox %s is damaged: its write-ahead log lacks some of what was committed; %s, and the rest goes on",
+                path,
+                copy_log_aside(path),
+            )
+        return outbox
 
     def waiting_elsewhere(self) -> dict[Path, int]:
         """How many calls wait for another server or access token, by directory, in files without an owner.
@@ -194,9 +251,19 @@ class OutboxDirectory:
         lock = _try_lock(path)
         if lock is None:
             raise OutboxError(f"outbox {path} is locked by another process")
-        # Made here, not by SQLite, for its mode; SQLite gives the same one to the files beside it.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, mode=0o600))
-        return OwnedOutbox(path, Outbox(path, durability=self._durability), lock)
+        if not _lock_path(path).exists():
+            # Whoever tidies up has had it for a moment: it is a lock of nothing.
+            lock.release()
+            return self.create()
+        return OwnedOutbox(path, self._open(path), lock)
+
+    def _open(self, path: Path) -> Outbox:
+        if not path.exists():
+            try:
+                make_file(path)
+            except sqlite3.Error as error:
+                raise OutboxError(f"outbox {path} cannot be made: {error}") from error
+        return Outbox(path, durability=self._durability)
 
 
 def directory_name(server: str, base_url: str | None, access_token: str) -> str:
@@ -210,9 +277,18 @@ def _lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
+class _Lock(FileLock):
+    def __del__(self) -> None:  # type: ignore[override]
+        """Keep it: the operating system lets go of it.
+
+        When an interpreter ends, this object may go before the connection to the file, which is then closed, and its
+        log folded into it, under the eyes of the next owner.
+        """
+
+
 def _try_lock(path: Path) -> BaseFileLock | None:
     # thread_local=False: the delivery thread may release what the application's thread acquired.
-    lock = FileLock(_lock_path(path), timeout=0, mode=0o600, thread_local=False)
+    lock = _Lock(_lock_path(path), timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

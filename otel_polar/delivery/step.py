@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
+    from otel_polar.delivery.tally import Tally
     from otel_polar.settings import Settings
 
 AGAIN_PORTION: Final = 500
@@ -70,6 +71,7 @@ class Delivery:
         make_sender: Callable[[], Sender],
         notices: Notices,
         counts: Counter[str],
+        tally: Tally | None = None,
         on_damaged: Callable[[Outbox], None] = lambda _: None,
         gather: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
@@ -82,6 +84,7 @@ class Delivery:
         self._sender: Sender | None = None
         self._notices = notices
         self._counts = counts
+        self._tally = tally
         self._on_damaged = on_damaged
         self._gather = gather
         self._clock = clock
@@ -198,29 +201,42 @@ class Delivery:
                 price=self._price,
                 notices=self._notices,
                 counts=self._counts,
+                tally=self._tally,
+                monotonic=self._monotonic,
             )
         return intake
 
     def _purge(self, outbox: Outbox) -> None:
-        self._intake(outbox).forget_calls(now=self._clock(), limit=PURGE_PORTION)
-        if self._monotonic() < self._purge_at.get(outbox, 0.0):
+        now, monotonic = self._clock(), self._monotonic()
+        self._intake(outbox).forget_calls(now=now, limit=PURGE_PORTION)
+        if self._sender is None or monotonic < self._purge_at.get(outbox, 0.0):
+            # The ledger does not grow while nothing is sent, and Polar has not said yet what time it is.
             return
-        purged = outbox.purge(
-            before=self._clock() - self._settings.retention_s,
+        polar_clock = self._sender.polar_clock
+        if polar_clock.contradicts(now, monotonic):
+            return
+        last_seq = outbox.purge(
+            before=now - self._settings.retention_s,
             after_seq=self._purged_seq.get(outbox, 0),
             limit=PURGE_PORTION,
         )
-        if purged.unsent:
-            self._counts["forgotten unsent"] += purged.unsent
+        if last_seq is not None:
+            self._purged_seq[outbox] = last_seq
+            return
+        # What nobody was billed for is not forgotten on the word of one clock.
+        if polar_clock.confirms(now, monotonic):
+            self._forget_unsent(outbox, now)
+        self._purge_at[outbox] = monotonic + PURGE_INTERVAL_S
+        self._purged_seq.pop(outbox, None)
+
+    def _forget_unsent(self, outbox: Outbox, now: float) -> None:
+        forgotten = outbox.forget_unsent(now=now, retention_s=self._settings.retention_s)
+        if forgotten:
+            self._counts["forgotten unsent"] += forgotten
             self._notices.error(
                 "forgotten",
                 "held or rejected calls older than retention_days (OTEL_POLAR_RETENTION_DAYS, %g) are forgotten, and"
                 " nobody was billed for them: %d now, and so will others be",
                 self._settings.retention_days,
-                purged.unsent,
+                forgotten,
             )
-        if purged.last_seq is None:
-            self._purge_at[outbox] = self._monotonic() + PURGE_INTERVAL_S
-            self._purged_seq.pop(outbox, None)
-        else:
-            self._purged_seq[outbox] = purged.last_seq

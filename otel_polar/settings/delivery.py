@@ -56,7 +56,8 @@ class DeliverySettings:
         30.0,
         variable="OTEL_POLAR_RETENTION_DAYS",
         unit="days, 1 to 3650",
-        about="How long sent, unattributed, unmetered and rejected calls stay in the ledger.",
+        about="How long sent, unattributed, unmetered and rejected calls stay in the ledger. Those that were never sent"
+        " are only forgotten while Polar's clock confirms ours.",
         convert=converters.number(1.0, 3_650.0),
     )
     shutdown_timeout_s: float = setting(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -110,6 +112,22 @@ def test_the_file_of_a_killed_process_is_adopted_with_what_it_recorded(
     assert list(directory.path.iterdir()) == []
 
 
+def test_a_file_that_another_process_takes_over_first_leaves_no_lock_behind(directory: OutboxDirectory) -> None:
+    """Processes that start together look through one directory: with every start a file would stay in it for ever."""
+    owned = [directory.open_own(), directory.open_own()]
+    for each in owned:
+        each.release()
+    looking = directory.orphans()
+    first = next(looking)
+    (other,) = OutboxDirectory(directory.path, Notices()).orphans()
+    other.remove()
+
+    assert list(looking) == []
+
+    first.remove()
+    assert list(directory.path.iterdir()) == []
+
+
 def test_a_damaged_file_is_put_aside_and_said(
     directory: OutboxDirectory,
     caplog: pytest.LogCaptureFixture,
@@ -194,3 +212,37 @@ def test_calls_recorded_with_another_token_are_found(tmp_path: Path) -> None:
     expected = {tmp_path / "production-aaaaaaaaaaaa": 1, tmp_path / "sandbox-aaaaaaaaaaaa": 1}
     assert new.waiting_elsewhere() == expected
     assert new.waiting_elsewhere() == expected
+
+
+def test_a_file_that_nobody_holds_any_more_stays_this_process_s(directory: OutboxDirectory) -> None:
+    """When an interpreter ends, locks may go before connections: two processes would have the file open."""
+    owned = directory.create()
+    del owned
+    gc.collect()
+
+    assert directory.is_used()
+
+
+def test_what_a_process_left_that_was_killed_while_it_made_a_file_is_removed(directory: OutboxDirectory) -> None:
+    """Nothing was in it; a file without content is another matter, for something may have been."""
+    directory.path.mkdir()
+    for name in ("outbox-1.db.lock", "outbox-1.db.new", "outbox-1.db.new-journal"):
+        (directory.path / name).touch()
+
+    assert list(directory.orphans()) == []
+    assert list(directory.path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_made_is_an_error_that_names_it(
+    directory: OutboxDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on a disk that has no room for it: memory takes over, and says so."""
+
+    def full(_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    directory.path.mkdir()
+
+    with pytest.raises(OutboxError, match=r"outbox-.*\.db cannot be made: database or disk is full"):
+        directory.create()

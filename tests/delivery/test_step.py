@@ -16,11 +16,12 @@ from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Failed
+from otel_polar.delivery.polar_clock import PolarClock
 from otel_polar.delivery.rows import State
 from otel_polar.delivery.sender import Budget, Sender
 from otel_polar.delivery.step import AGAIN_PORTION, IDLE_S, NO_REST, Delivery
 from otel_polar.errors import OutboxDamagedError
-from tests.delivery.support import NOON, Clock, FarEnd, a_call, a_record, settings
+from tests.delivery.support import DATE_OF_NOON, NOON, Clock, FarEnd, a_call, a_record, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,15 +62,19 @@ def a_delivery(
     *,
     price: Any = one_dollar,
     on_damaged: Callable[[Outbox], None] = lambda _: None,
+    polar_clock: PolarClock | None = None,
     **options: Any,
 ) -> Delivery:
     notices = Notices()
+    budget = Budget(600_000.0)
     return Delivery(
         on_damaged=on_damaged,
         outboxes=lambda: [outbox],
         settings=settings(**options),
         price=price,
-        make_sender=lambda: Sender(far_end, budget=Budget(600_000.0), notices=notices, jitter=lambda: 1.0),
+        make_sender=lambda: Sender(
+            far_end, budget=budget, notices=notices, jitter=lambda: 1.0, polar_clock=polar_clock
+        ),
         notices=notices,
         counts=Counter(),
         clock=clock,
@@ -294,7 +299,9 @@ def test_calls_that_nobody_was_billed_for_are_not_forgotten_in_silence(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is money given up: whoever reads the log can still raise the retention."""
-    delivery = a_delivery(outbox, clock, AllAccepted(), retention_days=1)
+    polar_clock = PolarClock()
+    polar_clock.hear(DATE_OF_NOON, NOON)
+    delivery = a_delivery(outbox, clock, AllAccepted(), retention_days=1, polar_clock=polar_clock)
     outbox.record(a_record(1), NOON)
     outbox.record(a_record(2, customer=Unattributed("nobody")), NOON)
     while not delivery.step(NO_REST).is_done:
@@ -359,6 +366,6 @@ def test_trying_again_and_again_fills_neither_memory_nor_ledger(outbox: Outbox, 
             pass
         clock.now += 60.0
 
-    (known,) = delivery._intake(outbox)._remembered(clock.now, clock.now).related([a_call()])
+    (known,) = delivery._intake(outbox)._remembered(clock.now).related([a_call()])
     assert len(known.calls) == 1
     assert outbox.counts() == {State.UNPRICED: 1}
