@@ -22,20 +22,22 @@ Importing polar-sdk takes about a second: this module is imported by the deliver
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from polar.base import SyncClientBase, resolve_base_url
+from polar.base import resolve_base_url
 from polar.v2026_10.client import SERVERS, Polar
 from polar.v2026_10.services.events import EventsSync
 
+from otel_polar.delivery.polar_clock import PolarClock
+from otel_polar.delivery.polar_http import RememberingClient
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import httpx
 
     from otel_polar.settings import Settings
 
@@ -43,13 +45,14 @@ DEFAULT_RETRY_AFTER_S: Final = 60.0
 MAX_RETRY_AFTER_S: Final = 3_600.0
 MAX_REASON_CHARACTERS: Final = 300
 
+_PORTS: Final = {"https": 443, "http": 80}
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _DENIED: Final = frozenset({401, 403, 404})
 _TOO_LARGE: Final = frozenset({411, 413})
 _UNPROCESSABLE: Final = 422
 _RATE_LIMITED: Final = 429
-_DAMAGED: Final = "the stored event is damaged: it is not JSON any more"
+_DAMAGED: Final = "the stored event is damaged: it is not what was written"
 _LOC_OF_EVENT: Final = ["body", "events"]
 _EVENT_INDEX: Final = 2
 
@@ -110,50 +113,54 @@ class PolarClient:
         base_url = resolve_base_url(SERVERS, settings.server, settings.base_url)
         self.address = urlsplit(base_url)._replace(netloc=urlsplit(base_url).netloc.rpartition("@")[2]).geturl()
         """Where requests go, without a password that may be in it."""
-        self._client = _RememberingClient(
+        parts = urlsplit(base_url)
+        self.host = parts.hostname or ""
+        self.port = parts.port or _PORTS.get(parts.scheme)
+        self._client = RememberingClient(
             base_url,
             Polar.version,
             settings.access_token or "",
             settings.request_timeout_s,
         )
         self._events = EventsSync(self._client)
+        self.clock = PolarClock()
+        """What Polar's answers say about the time."""
+
+    @property
+    def last_status(self) -> int | None:
+        """The HTTP status of the last request; ``None`` if there was none, or no answer."""
+        response = self._client.last_response
+        return None if response is None else response.status_code
 
     def ingest(self, bodies: Sequence[str]) -> Outcome:
         """Send events, each a JSON object as it lies in the outbox. Never raises."""
-        events = [_read_json(body) for body in bodies]
-        if damaged := {index: _DAMAGED for index, event in enumerate(events) if not isinstance(event, dict)}:
-            return Invalid(damaged)
-        reason = "the SDK made no request"
         self._client.forget()
+        if foreign := [place for place, body in enumerate(bodies) if not isinstance(body, str) or not body.isascii()]:
+            # Written in ASCII: anything else is damage, though Polar might take it.
+            return Invalid(dict.fromkeys(foreign, _DAMAGED))
+        reason = "the SDK made no request"
         try:
-            self._events.ingest(events=events)
+            # They are JSON already, and are not made from what they say a second time.
+            self._events.ingest(events=bodies)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001 - the SDK leaks many kinds, and the thread must live
             reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
         response = self._client.last_response
         if response is None:
-            return Failed(reason, answered=False)
-        return sort_response(response.status_code, response.headers, response.text, sent=len(bodies))
+            outcome: Outcome = Failed(reason, answered=False)
+        else:
+            # JSON is UTF-8, whatever charset the answer claims: of some, decoding raises.
+            text = response.content.decode(errors="replace")
+            outcome = sort_response(response.status_code, response.headers, text, sent=len(bodies))
+        # Anybody on the way may answer in Polar's place, but not these.
+        if response is not None and isinstance(outcome, Accepted | Invalid):
+            self.clock.hear(response.headers.get("date"), time.monotonic())
+        if isinstance(outcome, (Failed, Invalid)) and (damaged := _damaged(bodies)):
+            return Invalid(dict.fromkeys(damaged, _DAMAGED))
+        return outcome
 
     def close(self) -> None:
         """Close the connections."""
         self._client.__exit__()
-
-
-class _RememberingClient(SyncClientBase):
-    """The SDK's client, which keeps the last response: see the module's text for what is lost otherwise."""
-
-    def __init__(self, base_url: str, version: str, access_token: str, timeout_s: float) -> None:
-        super().__init__(base_url, version, access_token, timeout_s)
-        self.last_response: httpx.Response | None = None
-
-    def forget(self) -> None:
-        """There is no response yet."""
-        self.last_response = None
-
-    def send_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, as the SDK does, and keep what comes back."""
-        self.last_response = super().send_request(request)
-        return self.last_response
 
 
 def sort_response(status: int, headers: Mapping[str, str], text: str, *, sent: int) -> Outcome:
@@ -248,6 +255,11 @@ def _error_name(text: str) -> str:
     answer = _read_json(text)
     name = answer.get("error") if isinstance(answer, dict) else None
     return name if isinstance(name, str) and name.isidentifier() else ""
+
+
+def _damaged(bodies: Sequence[str]) -> list[int]:
+    """Which of the events are no JSON objects any more, by their places."""
+    return [place for place, body in enumerate(bodies) if not isinstance(_read_json(body), dict)]
 
 
 def _read_json(text: Any) -> Any:

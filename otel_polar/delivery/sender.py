@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, Outcome, RateLimited, TooLarge
+from otel_polar.delivery.polar_clock import PolarClock
+from otel_polar.delivery.progress import Progress
+from otel_polar.delivery.redating import redated
+from otel_polar.delivery.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,14 +101,18 @@ class Sender:
         jitter: Callable[[], float],
         place: str = "Polar",
         close: Callable[[], None] = lambda: None,
+        tally: Tally | None = None,
+        polar_clock: PolarClock | None = None,
     ) -> None:
         self._ingest = ingest
+        self.polar_clock = polar_clock or PolarClock()
         self.close = close
         """Close the connections behind *ingest*."""
         self._budget = budget
         self._notices = notices
         self._jitter = jitter
         self._place = place
+        self._tally = Tally() if tally is None else tally
         self._not_before = 0.0
         self._rate_limited_until = 0.0
         self._failures = 0
@@ -113,6 +121,7 @@ class Sender:
         self._passed_at_failure = 0
         self._search_failures = MAX_SEARCH_FAILURES
         self._is_suspects_turn = False
+        self._progress = Progress()
         self.batch_events = MAX_BATCH_EVENTS
 
     def wait_s(self, monotonic: float) -> float:
@@ -144,15 +153,18 @@ class Sender:
         match outcome:
             case Accepted():
                 outbox.settle([entry.seq for entry in entries], now=now)
+                self._tally.accepted(outcome)
+                is_full_batch = len(entries) >= self.batch_events
+                self._progress.sent(len(entries), is_full_batch=is_full_batch, waiting=outbox.waiting)
                 self._passed(outbox, entries)
             case Invalid():
-                self._invalid(outbox, entries, outcome, now=now)
+                self._invalid(outbox, entries, outcome, now=now, monotonic=monotonic)
             case TooLarge() if len(entries) == 1 and len(entries[0].body) < SMALL_EVENT_BYTES:
                 # Somebody on the way refuses everything: not this event's fault.
                 failure = Failed("an event of usual size is too large for it", answered=True)
                 self._failed(outbox, entries, failure, now=now, monotonic=monotonic)
             case TooLarge():
-                self._too_large(outbox, entries, now=now)
+                self._too_large(outbox, entries)
             case RateLimited():
                 self._rate_limited_until = monotonic + outcome.retry_after_s
                 self._notices.warn("rate", "Polar's rate limit is reached; %d events wait", outbox.waiting())
@@ -178,23 +190,37 @@ class Sender:
         for condition in ("failed", "denied", "rate"):
             self._notices.over(condition, "Polar takes events again")
 
-    def _invalid(self, outbox: Outbox, entries: Sequence[Entry], outcome: Invalid, *, now: float) -> None:
+    def _invalid(
+        self, outbox: Outbox, entries: Sequence[Entry], outcome: Invalid, *, now: float, monotonic: float
+    ) -> None:
         reasons = {entries[index].seq: reason for index, reason in outcome.reasons.items()}
         if reasons:
-            outbox.reject(reasons, now=now)
+            outbox.reject(reasons)
+            self._tally.refused(reasons)
             for seq in reasons:
                 self._suspicions.pop((outbox, seq), None)
             # One example is enough to act on, and the reasons hold no id.
             reason = next(iter(reasons.values()))
             self._notices.error(f"invalid:{reason}", "Polar rejected %d events: %s", len(reasons), reason)
         if outcome.early:
-            early = [entries[index].seq for index in sorted(outcome.early)]
-            outbox.postpone(early, due_at=now + EARLY_WAIT_S, reason="Polar's clock is behind the event's time")
-            self._notices.warn("early", "the clock here is ahead of Polar's; %d events wait for it", len(early))
+            self._early(outbox, [entries[index] for index in sorted(outcome.early)], now=now, monotonic=monotonic)
 
-    def _too_large(self, outbox: Outbox, entries: Sequence[Entry], *, now: float) -> None:
+    def _early(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
+        polar_now = self.polar_clock.now(monotonic)
+        if polar_now is not None and (bodies := redated(entries, polar_now)):
+            outbox.redate(bodies)
+            self._notices.error(
+                "redated", "the clock here is, or was, wrong: %d events from the future get Polar's time", len(bodies)
+            )
+        early = [entry.seq for entry in entries]
+        outbox.postpone(early, due_at=now + EARLY_WAIT_S, reason="Polar's clock is behind the event's time")
+        self._notices.warn("early", "the clock here is ahead of Polar's; %d events wait for it", len(early))
+
+    def _too_large(self, outbox: Outbox, entries: Sequence[Entry]) -> None:
         if len(entries) == 1:
-            outbox.reject({entries[0].seq: "Polar says the event alone is too large"}, now=now)
+            reasons = {entries[0].seq: "Polar says the event alone is too large"}
+            outbox.reject(reasons)
+            self._tally.refused(reasons)
             self._notices.error("too large", "Polar rejected an event as too large")
         else:
             self.batch_events = max(1, len(entries) // 2)
