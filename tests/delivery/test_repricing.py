@@ -8,16 +8,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.metrics import _internal as metrics_internal
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.util._once import Once
 
 from otel_polar.billing.pricing import Price, PriceQuery
 from otel_polar.billing.rates import Rates
-from otel_polar.delivery import telemetry
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.delivery.rows import State
+from tests.delivery.metered_providers import a_provider, read, value
 from tests.delivery.support import let_go, settings
 from tests.delivery.test_pipeline import ALICE, a_span
 
@@ -187,36 +184,22 @@ def test_a_price_that_changes_between_attempt_and_retry_changes_nothing_that_is_
     assert frozen["metadata"]["cost_nanos"] == 200_000
 
 
-@pytest.fixture
-def metrics() -> Iterator[InMemoryMetricReader]:
-    """The application's metrics; the global provider can be set once only, so it is put back by hand."""
-    reader = InMemoryMetricReader()
-    before = metrics_internal._METER_PROVIDER
-    metrics_internal._METER_PROVIDER = MeterProvider([reader], shutdown_on_exit=False)
-    yield reader
-    metrics_internal._METER_PROVIDER = before
-    metrics_internal._METER_PROVIDER_SET_ONCE = Once()
-
-
 def test_unpriced_calls_are_counted_as_a_metric(
-    make_pipeline: Callable[..., Pipeline], polar_sandbox: SandboxServer, metrics: InMemoryMetricReader
+    make_pipeline: Callable[..., Pipeline], polar_sandbox: SandboxServer
 ) -> None:
     """An alert on it is sooner than a customer's bill."""
-    pipeline = make_pipeline(polar_sandbox.url)
-    for number in range(3):
-        pipeline.take(unknown(number), ALICE, {})
-    pipeline.take(a_span(3), ALICE, {})
-    pipeline.force_flush(10.0)
+    reader = InMemoryMetricReader()
+    with a_provider(reader):
+        pipeline = make_pipeline(polar_sandbox.url)
+        for number in range(3):
+            pipeline.take(unknown(number), ALICE, {})
+        pipeline.take(a_span(3), ALICE, {})
+        pipeline.force_flush(10.0)
+        found = read(reader)
 
-    data = metrics.get_metrics_data()
-    assert data is not None
-    points = {
-        metric.name: [(dict(point.attributes or {}), point.value) for point in metric.data.data_points]  # type: ignore[union-attr]  # a sum
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-    assert points[telemetry.UNPRICED] == [({"gen_ai.provider.name": "openai", "otel_polar.model": "gpt-9000"}, 3)]
+    model = {"gen_ai__provider__name": "openai", "otel_polar__model": "gpt-9000"}
+    assert value(found, "otel_polar.calls.unpriced", **model) == 3
+    assert len(found["otel_polar.calls.unpriced"].points) == 1
 
 
 def test_a_user_function_gets_what_it_needs_and_no_content(
