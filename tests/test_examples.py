@@ -8,20 +8,22 @@ import re
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from polar.v2026_10 import Polar
+from polar.v2026_10 import Polar as PolarApi
 
 from otel_polar.sandbox.openai_api import OpenAIServer
 from tests.delivery.price_lists import serving
+from tests.delivery.wire import Polar, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_polar.sandbox import SandboxServer
 
@@ -80,7 +82,7 @@ def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, e
             made = [line.split() for line in done.stdout.splitlines()]
 
     assert [kind for kind, _ in made] == ["customer", "meter", "meter"]
-    with Polar("polar_oat_test", base_url=polar_sandbox.url) as polar:
+    with PolarApi("polar_oat_test", base_url=polar_sandbox.url) as polar:
         totals = [
             polar.meters.quantities(
                 meter,
@@ -126,6 +128,64 @@ def test_prices_come_from_the_service_or_if_it_knows_none_from_the_list(
     assert event["metadata"]["cost_nanos"] == cost_nanos
     assert event["metadata"]["price_source"].startswith(source)
     assert (service.requests, done.stderr) == (1, "")
+
+
+@contextmanager
+def lambda_runtime(environment: dict[str, str]) -> Iterator[Callable[[int], dict[str, Any]]]:
+    """A sandbox of AWS Lambda, thrown away in the end; invoke it with how long the function may take (milliseconds)."""
+    command = [sys.executable, "-m", "tests.lambda_runtime"]
+    with subprocess.Popen(
+        command, env=environment, cwd=EXAMPLES.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        requests, answers = process.stdin, process.stdout
+
+        def invoke(timeout_ms: int) -> dict[str, Any]:
+            requests.write(f"{timeout_ms}\n")
+            requests.flush()
+            answer: dict[str, Any] = json.loads(answers.readline())
+            return answer
+
+        try:
+            yield invoke
+        finally:
+            process.kill()
+
+
+def test_the_lambda_function_has_sent_its_call_when_it_answers(
+    polar_sandbox: SandboxServer, environment: dict[str, str]
+) -> None:
+    """After that its sandbox is frozen, or thrown away."""
+    with lambda_runtime(environment) as invoke:
+        answer = invoke(60_000)
+
+    (event,) = polar_sandbox.events()
+    assert answer["statusCode"] == 200
+    assert len(answer["body"].split()) == 12
+    assert (event["external_customer_id"], event["metadata"]["request_id"]) == ("user_42", "request-0")
+
+
+def test_the_lambda_function_answers_in_time_while_polar_hangs_and_its_sandbox_sends_later(
+    polar_sandbox: SandboxServer, environment: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its own timeout would turn an answer that was made and paid for into an error, and into another call."""
+    with (
+        Wire(polar_sandbox.url, Polar.HANGS) as wire,
+        lambda_runtime({**environment, "POLAR_BASE_URL": wire.url}) as invoke,
+    ):
+        late = invoke(3_000)
+        assert (late["statusCode"], polar_sandbox.events()) == (200, [])
+        # It stops half a second before; if it went on for as long as it may when there is time, 2 s would be overdrawn.
+        assert late["left_ms"] > -1_500
+        said = capfd.readouterr().err
+        assert "1 calls wait on disk" in said
+        assert "lost if this sandbox is not used again" in said
+        wire.let_answer()
+        invoke(60_000)
+
+    requests = [event["metadata"]["request_id"] for event in polar_sandbox.events()]
+    assert sorted(requests) == ["request-0", "request-1"]
 
 
 def test_the_web_service_bills_the_user_of_the_session(

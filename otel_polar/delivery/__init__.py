@@ -7,6 +7,7 @@
     worker.py     the thread that repeats the steps of delivery
     step.py       one step: decide what has rested, send one batch, say how long there is nothing to do
     intake.py     which recorded spans are one call, and from the intake to the ledger
+    window.py     the head of the intake, each row read once
     recent.py     what was decided in the last minutes, of which another span may still come
     scopes_seen.py  whether two instrumentations tell of the calls to one provider
     decide.py     a call becomes an event with a frozen body, or is held for a reason
@@ -14,13 +15,29 @@
     card_file.py  the rate card, read again when its file changes
     patience.py   a price function that keeps failing is left alone for a while
     catalog_update.py  newer list prices, fetched and looked at
-    telemetry.py  our own metrics
+    telemetry.py  what a pipeline tells of itself as metrics
+    instruments.py  what they are called, and which number each of them reads
+    tally.py      what became of calls, in plain numbers
+    reasons.py    why, in a few fixed words
+    backlog.py    what waits, and how old the oldest call is
+    polar_clock.py   what time it is for Polar: what was never sent is not forgotten on the word of our clock alone
+    redating.py   events from the future
+    progress.py   how far the sending of a backlog has come, for the log
+    giving_way.py the delivery thread works in slices, so that callers hardly notice it
     sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
+    polar_http.py a request and its answer, within bounds of time and memory
+    hanging_up.py an end for a request as a whole
     storage.py    where this process's calls lie: its file, and the memory that stands in for it
     files.py      which process owns which outbox file
     transfer.py   what one outbox holds, carried over to another
+    making.py     a new file is there as a whole, or not at all
+    damage.py     what SQLite does not tell of a damaged file
+    filesystems.py  whether the files lie on another machine
     outbox.py     the durable queue and ledger
+    journal.py    where a call is written down first
+    taking_in.py  from the journal into the database
+    statements.py  its tables, and what is asked of them
     rows.py       what lies in it, and the states a call can be in
     database.py   one SQLite connection under one lock
     record.py     a ModelCall as the JSON that lies in the outbox, and back

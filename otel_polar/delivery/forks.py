@@ -47,9 +47,12 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    for forkable in list(_forkables):
-        forkable.after_fork_in_parent()
-    _Forks.one_at_a_time.release()
+    try:
+        for forkable in list(_forkables):
+            forkable.after_fork_in_parent()
+    finally:
+        # A signal handler may have raised.
+        _Forks.one_at_a_time.release()
 
 
 def _after_fork_in_child() -> None:

@@ -12,8 +12,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_polar.billing.call import NotBilled
 from otel_polar.billing.reading import read_call
@@ -29,10 +28,11 @@ from otel_polar.delivery.price_book import PriceBook
 from otel_polar.delivery.record import dump_call, dump_measurement
 from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.storage import Storage
+from otel_polar.delivery.telemetry import Telemetry, numbers
 from otel_polar.delivery.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from otel_polar.billing.call import ModelCall, TagValue
     from otel_polar.billing.catalog.catalog import Catalog
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 MAX_IMPORT_S: Final = 10.0
 MAX_FORK_DELAY_S: Final = 0.2
+_Lock: TypeAlias = "threading.RLock"
 
 
 class Pipeline:
@@ -63,7 +64,8 @@ class Pipeline:
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
         # A stack: a signal that comes in the middle of a fork may fork, too.
-        self._held_over_forks: list[ExitStack] = []
+        self._held_over_forks: list[Generator[None]] = []
+        self._number = next(numbers)
         self._begin()
         ask_before_fork(self)
         # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
@@ -126,18 +128,25 @@ class Pipeline:
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send everything now, for at most *timeout_s* seconds; whether nothing is left."""
-        return self._worker.drain(timeout_s) or self._say_what_waits("this process goes on sending them")
+        return self._worker.drain(timeout_s) or self._say_what_waits()
 
     def shutdown(self) -> None:
         """Send what can be sent within ``shutdown_timeout_s``. Calls that end later are still recorded."""
         if not self._worker.stop(self._settings.shutdown_timeout_s):
-            self._say_what_waits("the next process with this outbox directory sends them")
+            self._say_what_waits()
 
     def _begin(self) -> None:
         self.process = secrets.token_hex(8)
         """Names this process on its calls: after a crash they may lie in one file with those of others."""
-        self._importing = threading.Lock()
-        self._storage = Storage(self._directory, notices=self.notices, counts=self.counts)
+        self._importing = threading.RLock()
+        self._storage = storage = Storage(self._directory, notices=self.notices, counts=self.counts)
+        self._telemetry = Telemetry(
+            self.counts,
+            number=self._number,
+            outboxes=lambda: storage.outboxes,
+            importing=self._importing,
+            clock=self._clock,
+        )
         self._prices = PriceBook(
             self._settings,
             notices=self.notices,
@@ -153,11 +162,12 @@ class Pipeline:
             make_sender=self._make_sender,
             notices=self.notices,
             counts=self.counts,
+            tally=self._telemetry.tally,
             on_damaged=self._storage.replace,
             gather=self._storage.empty_memory,
             clock=self._clock,
         )
-        self._worker = Worker(self._delivery, self._tend, self.notices)
+        self._worker = Worker(self._delivery, self._tend, self.notices, self._telemetry)
 
     def _tend(self) -> None:
         self._storage.tend()
@@ -198,19 +208,22 @@ class Pipeline:
 
             client = PolarClient(self._settings)
         return Sender(
-            client.ingest,
+            self._telemetry.watched(client),
             budget=Budget(self._settings.budget_per_minute),
             notices=self.notices,
             jitter=random.random,
             place=f"Polar at {client.address}",
             close=client.close,
+            tally=self._telemetry.tally,
+            polar_clock=client.clock,
         )
 
-    def _say_what_waits(self, what_then: str) -> bool:
+    def _say_what_waits(self) -> bool:
         on_disk = self._storage.waiting_on_disk()
         in_memory = self._storage.waiting_in_memory()
         if on_disk:
-            logger.warning("%d calls wait on disk; %s", on_disk, what_then)
+            goes_on = "the next process with this outbox directory" if self._worker.is_stopping else "this process"
+            logger.warning("%d calls wait on disk; %s sends them", on_disk, goes_on)
         if in_memory:
             logger.error("%d calls wait in memory only, and are lost if the process ends now", in_memory)
         return not on_disk and not in_memory
@@ -221,15 +234,20 @@ class Pipeline:
         Most of all an import: a module that is half imported by a thread which does not exist in the child stays half
         imported there. A request to Polar is not waited for any longer than the application would notice.
         """
-        held = ExitStack()
+        held = _hold(self._locks())
         # Before the first lock: if a signal handler raises in here, what is held is given back all the same.
         self._held_over_forks.append(held)
-        for lock, timeout_s in ((self._importing, MAX_IMPORT_S), (self._worker.stepping, MAX_FORK_DELAY_S)):
-            if lock.acquire(timeout=timeout_s):
-                held.callback(lock.release)
-        held.enter_context(self._storage.opening)
+        next(held)
+
+    def _locks(self) -> Iterator[tuple[_Lock, float | None]]:
+        """Every lock, in the order in which they are taken, and for how long one is waited for."""
+        yield self._importing, MAX_IMPORT_S
+        yield self._worker.stepping, MAX_FORK_DELAY_S
+        yield self._storage.opening, None
         for outbox in self.outboxes:
-            held.enter_context(outbox.database.lock)
+            if outbox.journal is not None:
+                yield outbox.journal.lock, None
+            yield outbox.database.lock, None
 
     def after_fork_in_parent(self) -> None:
         """Give the locks back."""
@@ -238,11 +256,35 @@ class Pipeline:
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's connection is neither used nor closed, and its calls stay the parent's."""
-        _inherited.append((self._storage, self._worker, [held.pop_all() for held in self._held_over_forks]))
-        self._held_over_forks.clear()
+        _inherited.append((self._storage, self._worker, self._held_over_forks))
+        self._held_over_forks = []
         self.counts.clear()
         self.notices.after_fork()
         self._begin()
+
+
+def _hold(locks: Iterator[tuple[_Lock, float | None]]) -> Generator[None]:
+    """Hold every lock until it is closed, however it is.
+
+    Blocks within blocks, and not a list of what is held: a signal handler may raise between any two steps, and whatever
+    was taken by then is given back.
+    """
+    lock, timeout_s = next(locks, (None, None))
+    if lock is None:
+        yield
+    elif timeout_s is None:
+        with lock:
+            yield from _hold(locks)
+    else:
+        try:
+            lock.acquire(timeout=timeout_s)
+            yield from _hold(locks)
+        finally:
+            try:  # noqa: SIM105 - `suppress` could be interrupted before it comes to that
+                lock.release()
+            except RuntimeError:
+                # The time was over.
+                pass
 
 
 def _directory(settings: Settings, notices: Notices) -> OutboxDirectory | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.step import Delivery
+    from otel_polar.delivery.telemetry import Telemetry
 
 
 @dataclass(eq=False, slots=True)
@@ -38,16 +39,23 @@ class _Drain:
 class Worker:
     """Runs *delivery*, and *tend* every half minute and at the start. Made anew in a forked child."""
 
-    def __init__(self, delivery: Delivery, tend: Callable[[], None], notices: Notices) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        tend: Callable[[], None],
+        notices: Notices,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._delivery = delivery
         self._notices = notices
+        self._telemetry = telemetry
         self._rest_s = delivery.rest.settle_s + delivery.rest.linger_s
         self._tend = tend
         self._tend_at = 0.0
         # Re-entrant, as everything here that a caller's thread touches: a signal or a finalizer may end a span in the
         # middle of it. That is also why the thread is woken by a queue; an Event would wait for itself.
         self._lock = threading.RLock()
-        self.stepping = threading.Lock()
+        self.stepping = threading.RLock()
         """Held while the thread is at work, so that a fork can wait for it to be in a state worth inheriting."""
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -55,6 +63,11 @@ class Worker:
         self._is_stopping = False
         self._drains: list[_Drain] = []
         self.needs_waking = True
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it sends nothing any more: what is recorded from now on is for the next process."""
+        return self._is_stopping
 
     def start(self) -> None:
         """Start the thread, unless it runs or was stopped."""
@@ -94,6 +107,9 @@ class Worker:
         deadline = time.monotonic() + timeout_s
         complete = self._wait_for(_Drain(at_first_hold_up=True), timeout_s)
         with self._lock:
+            if self._is_stopping:
+                # Once is enough: an application and its provider may both shut down what hangs.
+                return complete
             self._is_stopping = True
             thread = self._thread
         self._wake.put(None)
@@ -130,6 +146,8 @@ class Worker:
                 self.needs_waking = wait_s > self._rest_s
                 self._sleep(wait_s)
         self._delivery.close()
+        if self._telemetry is not None and self._is_stopping:
+            self._telemetry.end()
 
     def _sleep(self, wait_s: float) -> None:
         """Sleep until woken, and forget every waking so far."""
@@ -161,10 +179,14 @@ class Worker:
                 drain.has_begun = True
                 self._delivery.retry_now()
         step = self._delivery.step(NO_REST if drains else self._delivery.rest)
-        for drain in drains:
-            if step.is_done or (step.is_held_up and drain.at_first_hold_up):
-                self._finish(drain)
-        return step.wait_s
+        finished = [drain for drain in drains if step.is_done or (step.is_held_up and drain.at_first_hold_up)]
+        wait_s = step.wait_s
+        if self._telemetry is not None:
+            # Whoever waited may collect metrics now.
+            wait_s = self._telemetry.look(wait_s, at_once=bool(finished))
+        for drain in finished:
+            self._finish(drain)
+        return wait_s
 
     def _finish(self, drain: _Drain) -> None:
         drain.complete = self._delivery.is_empty()

@@ -13,6 +13,7 @@ import pytest
 
 from otel_polar.sandbox import SandboxServer
 from tests.delivery.children import make_calls, make_provider
+from tests.unmeasured import unmeasured_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +117,23 @@ def test_a_forked_child_that_lives_on_does_not_keep_its_dead_parents_file(tmp_pa
 
         with child("record_and_deliver", server.url, tmp_path):
             assert users_and_ids(server) == ({"user_42": 2 * CALLS}, 2 * CALLS)
+
+
+def test_a_handler_that_raises_in_the_middle_of_a_fork_leaves_no_lock_taken(tmp_path: Path) -> None:
+    """Python swallows what is raised in a fork, and the application goes on: so must its calls and their delivery."""
+    # In a process of its own, without a measurement of coverage: that one's lock does not survive this.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.delivery.interrupted_forks", str(tmp_path)],
+        env=unmeasured_environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+
+    interrupted, taken = done.stdout.split(maxsplit=1)
+    assert int(interrupted) > 0
+    assert taken.strip() == "[]"
 
 
 def test_a_call_that_ends_after_shutdown_is_on_disk(tmp_path: Path) -> None:

@@ -104,3 +104,27 @@ def test_a_step_that_fails_does_not_end_the_thread_nor_show_what_it_worked_on(
 
     assert "LookupError in step, test_worker.py:" in caplog.text
     assert "a prompt" not in caplog.text
+
+
+class StuckDelivery(CountedDelivery):
+    """A step that waits for Polar until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def step(self, rest: Rest) -> Step:
+        self.released.wait()
+        return super().step(rest)
+
+
+def test_a_second_stop_waits_no_second_time(make_worker: Callable[[Any], Worker]) -> None:
+    """An application shuts down what it made, and its provider does so once more when the interpreter exits."""
+    delivery = StuckDelivery()
+    worker = make_worker(delivery)
+    worker.start()
+    assert not worker.stop(0.05)
+
+    assert not worker.stop(3_600)
+
+    delivery.released.set()
