@@ -7,7 +7,6 @@ alternately on the same spans, and each figure is the ratio of the two medians.
 
 from __future__ import annotations
 
-import random
 import sqlite3
 import statistics
 import tempfile
@@ -15,7 +14,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -25,25 +23,17 @@ from otel_polar.billing.customer import Customer
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import read_span
 from otel_polar.delivery.record import dump_call
+from tests.benchmarks.spans import ended, model_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
 MODEL_CALLS: Final = 5_000
 OTHER_ROUNDS: Final = 3_000
 OTHER_SPANS: Final = 16
 HTTP_ATTRIBUTES: Final = {f"http.attribute_{number}": "value" for number in range(10)}
-MODEL_CALL_ATTRIBUTES: Final[Mapping[str, str | int]] = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o-mini",
-    "server.address": "api.openai.com",
-    "server.port": 443,
-    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
-    "gen_ai.usage.input_tokens": 1_457,
-    "gen_ai.usage.output_tokens": 120,
-    "openai.response.service_tier": "default",
-}
 
 
 def run() -> Iterator[str]:
@@ -60,12 +50,7 @@ def run() -> Iterator[str]:
 
 
 def _model_call(processor: PolarSpanProcessor, directory: Path) -> str:
-    spans = []
-    for number in range(MODEL_CALLS):
-        with bill_to(f"user_{number % 50}", plan="pro"):
-            response_id = f"chatcmpl-{random.getrandbits(110):029x}"
-            attributes = {**MODEL_CALL_ATTRIBUTES, "gen_ai.response.id": response_id}
-            spans.append(_ended(processor, "chat gpt-4o-mini", attributes))
+    spans = model_calls(processor, MODEL_CALLS)
     call = read_call(read_span(spans[0]), Customer(external_customer_id="user_0"), {"plan": "pro"})
     assert isinstance(call, ModelCall)
     line = dump_call(call)
@@ -98,7 +83,7 @@ def _other_span(processor: PolarSpanProcessor) -> str:
     for number in range(OTHER_ROUNDS):
         # A request: its spans start and end where somebody pays.
         with bill_to(f"user_{number}", plan="pro"):
-            spans = [_ended(processor, "GET /", HTTP_ATTRIBUTES) for _ in range(OTHER_SPANS)]
+            spans = [ended(processor, "GET /", HTTP_ATTRIBUTES) for _ in range(OTHER_SPANS)]
             # Whoever comes first pays for spans that have left the machine's cache.
             if number % 2:
                 ours_ns.append(_time_ns(processor.on_end, spans))
@@ -108,15 +93,6 @@ def _other_span(processor: PolarSpanProcessor) -> str:
                 ours_ns.append(_time_ns(processor.on_end, spans))
     name = "on_end of another span, inside bill_to / BatchSpanProcessor.on_end"
     return _line(name, ours_ns, batch_ns, each=OTHER_SPANS, limit=1 / 3)
-
-
-def _ended(processor: PolarSpanProcessor, name: str, attributes: Mapping[str, str | int]) -> ReadableSpan:
-    span = _TRACER.start_span(name, attributes=attributes)
-    assert isinstance(span, Span)
-    processor.on_start(span)
-    # The provider has no processor, so this is only the end; on_end is called, and timed, above.
-    span.end()
-    return span._readable_span()
 
 
 def _time_ns(function: Callable[[ReadableSpan], None], spans: list[ReadableSpan]) -> int:
@@ -129,6 +105,3 @@ def _time_ns(function: Callable[[ReadableSpan], None], spans: list[ReadableSpan]
 def _line(name: str, ours_ns: list[int], theirs_ns: list[int], *, each: int, limit: float) -> str:
     ours, theirs = statistics.median(ours_ns) / each, statistics.median(theirs_ns) / each
     return f"{name}: {ours / theirs:.2f} ({ours:,.0f} ns / {theirs:,.0f} ns; at most {limit:.2f})"
-
-
-_TRACER: Final = TracerProvider(shutdown_on_exit=False).get_tracer("opentelemetry.util.genai.handler")
