@@ -40,6 +40,7 @@
     statements.py  its tables, and what is asked of them
     rows.py       what lies in it, and the states a call can be in
     database.py   one SQLite connection under one lock
+    inherited.py  files that a forked child neither closes nor opens as they are
     record.py     a ModelCall as the JSON that lies in the outbox, and back
     notices.py    say what is wrong once, and once again when it is over
 """

@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import weakref
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from otel_polar.delivery.giving_way import give_way
+from otel_polar.delivery.inherited import make_own, note_open
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class Database:
         self._log_bytes_at_checkpoint = 0
         self._put_aside: list[tuple[str, Sequence[object]]] = []
         try:
+            if path is not None:
+                make_own(path)
+        except OSError as error:
+            raise OutboxError(f"outbox {path}: {error.strerror}") from error
+        try:
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else path,
                 isolation_level=None,
@@ -76,12 +81,14 @@ class Database:
             self._connection.text_factory = _read_text
         except sqlite3.Error as error:
             raise self._error(error) from error
-        _open.add(self)
+        note_open(self, self._connection, path)
         try:
             self._prepare(durability, schema)
         except (sqlite3.Error, OutboxError) as error:
             self._connection.close()
             raise error if isinstance(error, OutboxError) else self._error(error) from error
+        # SQLite may have made the file only now.
+        note_open(self, self._connection, path)
 
     def write(self, statement: str, parameters: Sequence[object]) -> None:
         """One statement, one commit. Where it interrupts another use of the connection, it is done right after that."""
@@ -165,16 +172,6 @@ class Database:
             with suppress(Exception):
                 self._connection.close()
 
-    def abandon(self) -> None:
-        """In a forked child: never close it, not even when the interpreter ends.
-
-        What a child closes it takes from under the parent, or from whoever goes on with the file after the parent's
-        death. Source: https://sqlite.org/howtocorrupt.html, 2.6.
-        """
-        import ctypes  # noqa: PLC0415 - for a forked child only
-
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
-
     def _catch_up(self) -> None:
         while self._put_aside and not self._connection.in_transaction:
             try:
@@ -219,18 +216,6 @@ class Database:
         kind = OutboxDamagedError if type(error) is sqlite3.DatabaseError else OutboxError
         return kind(f"outbox {self.path or 'in memory'}: {error}")
 
-
-_open: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
-
-
-def _abandon_all() -> None:
-    for database in list(_open):
-        database.abandon()
-    _open.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_all)
 
 ROWS_AT_ONCE: Final = 32
 """Changed before others may run: SQLite holds the interpreter as any other code does."""

@@ -219,29 +219,3 @@ def test_a_file_that_another_program_holds_is_not_waited_for(database: Database,
         assert time.monotonic() - began < 2.0
         other.execute("ROLLBACK")
     other.close()
-
-
-# Writes, forks, and is killed; its child outlives it, and ends as programs end.
-ORPHANED_CHILD = """
-import os, pathlib, signal, sys, time
-from otel_polar.delivery.database import Database
-database = Database(pathlib.Path(sys.argv[1]), durability="NORMAL", schema=("CREATE TABLE rows (value)",))
-database.write("INSERT INTO rows VALUES (?)", ("kept",))
-parent = os.getpid()
-if os.fork():
-    os.kill(parent, signal.SIGKILL)
-while os.getppid() == parent:
-    time.sleep(0.01)
-"""
-
-
-def test_a_forked_child_does_not_close_its_parents_file_not_even_when_it_ends(path: Path) -> None:
-    """Whoever goes on with the file after the parent's death would have it folded and deleted under their eyes."""
-    # It returns when the child has ended, too, which has the same output.
-    command = [sys.executable, "-c", ORPHANED_CHILD, str(path)]
-    subprocess.run(command, check=False, stdout=subprocess.PIPE, env=unmeasured_environment())
-
-    assert path.with_name(f"{path.name}-wal").stat().st_size > 0
-    opened = Database(path, durability="NORMAL", schema=SCHEMA)
-    assert values(opened) == ["kept"]
-    opened.close()
