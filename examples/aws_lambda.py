@@ -18,6 +18,8 @@ make it on a machine whose disk stays.
 
 import logging
 import os
+import tempfile
+from pathlib import Path
 from typing import Any, Protocol
 
 # For the delivery thread, which would import them in the first flush; starting up has its own time and more processor.
@@ -36,8 +38,8 @@ logger = logging.getLogger("aws_lambda")
 provider = TracerProvider()  # the one you have already
 PolarInstrumentor().instrument(
     tracer_provider=provider,
-    # The only place that can be written.
-    outbox_dir=os.environ.get("OTEL_POLAR_OUTBOX_DIR", "/tmp/otel-polar"),  # noqa: S108 - a sandbox has one user
+    # The only place that can be written: /tmp. A sandbox has one user.
+    outbox_dir=os.environ.get("OTEL_POLAR_OUTBOX_DIR", Path(tempfile.gettempdir()) / "otel-polar"),
     # A frozen sandbox wakes with connections that are dead and do not know it: this leaves a flush the time to find
     # that out, and to ask on a new one.
     request_timeout_s=2.0,

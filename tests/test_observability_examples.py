@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from otel_polar import PolarSpanProcessor, bill_to
 from otel_polar.delivery.instruments import NAMES
 from otel_polar.sandbox import SandboxServer
-from tests.delivery.metered_providers import a_provider
+from tests.delivery.metered_providers import CALL, a_provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +28,6 @@ README = (EXAMPLES.parent.parent / "README.md").read_text()
 DASHBOARD: dict[str, Any] = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
 RULES: list[dict[str, Any]] = yaml.safe_load((EXAMPLES / "prometheus-alerts.yaml").read_text())["groups"][0]["rules"]
 
-CALL: dict[str, str | int] = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o-mini",
-    "gen_ai.usage.input_tokens": 100,
-    "gen_ai.usage.output_tokens": 10,
-}
 OF_SCRAPING = {"job", "instance"}
 """Labels that Prometheus adds."""
 

@@ -116,7 +116,9 @@ def query_of(call: ModelCall) -> PriceQuery:
         at = _EPOCH + timedelta(microseconds=call.start_time_unix_nano // 1_000)
     except OverflowError as error:
         raise ValueError(f"it starts in no calendar ({call.start_time_unix_nano} ns since 1970)") from error
-    is_known = isinstance(customer, Customer)
+    customer_id = external_customer_id = None
+    if isinstance(customer, Customer):
+        customer_id, external_customer_id = customer.customer_id, customer.external_customer_id
     tier = None if call.service_tier is None else _special(call.service_tier)
     asked = call.requested_service_tier
     return PriceQuery(
@@ -129,8 +131,8 @@ def query_of(call: ModelCall) -> PriceQuery:
         tier,
         None if asked is None or call.service_tier is not None else _special(asked),
         call.server_address,
-        customer.customer_id if is_known else None,  # type: ignore[union-attr]
-        customer.external_customer_id if is_known else None,  # type: ignore[union-attr]
+        customer_id,
+        external_customer_id,
         call.reported_cost_usd,
         call.tags,
     )

@@ -36,6 +36,7 @@
     filesystems.py  whether the files lie on another machine
     outbox.py     the durable queue and ledger
     journal.py    where a call is written down first
+    lines.py      what is written in it
     taking_in.py  from the journal into the database
     statements.py  its tables, and what is asked of them
     rows.py       what lies in it, and the states a call can be in

@@ -37,7 +37,7 @@ MAX_MEMORY_PAGES: Final = 16_384
 """64 MiB of 4 KiB pages for a database in memory: it may not fill the application's."""
 
 BUSY_TIMEOUT_S: Final = 0.25
-"""Nobody else writes to our file. Where somebody does hold it, a caller's thread must not be kept waiting."""
+"""Nobody else writes to our file. Where somebody does hold it, that must not hold up the other files."""
 
 # A damaged row must not make the good ones beside it unreadable.
 _read_text: Final = partial(str, encoding="utf-8", errors="surrogateescape")
@@ -138,7 +138,7 @@ class Database:
                 self._is_busy = False
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the file if it has grown. It may wait for a disk: not for a caller's thread."""
+        """Move the write-ahead log into the file if it has grown. It may wait for a disk."""
         if self.path is None:
             return
         try:
@@ -204,7 +204,7 @@ class Database:
             )
         execute("PRAGMA journal_mode = WAL")
         execute(f"PRAGMA synchronous = {durability}")
-        # Checkpoints only from the delivery thread: an automatic one would run inside a caller's commit.
+        # Only when enough has changed: an automatic one would run inside a commit.
         execute("PRAGMA wal_autocheckpoint = 0")
         if self.path is None:
             execute(f"PRAGMA max_page_count = {MAX_MEMORY_PAGES}")

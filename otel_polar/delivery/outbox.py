@@ -207,7 +207,7 @@ class Outbox:
     def reconsider(self, *, limit: int, states: Sequence[State] = TRIED_AGAIN) -> int:
         """Put calls held for want of a price or a working user function back into the intake, the oldest first.
 
-        How many, at most *limit*: in portions, because a caller's thread may be waiting for the lock. What is held
+        How many, at most *limit*: in portions, because new calls have their turn between two of them. What is held
         again comes behind the others, so whoever tries all of them counts how many there were.
         """
         parameters = (states[0].value, states[-1].value, limit)

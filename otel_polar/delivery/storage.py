@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from otel_polar.delivery.notices import logger
 from otel_polar.delivery.outbox import Outbox
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
     from otel_polar.delivery.notices import Notices
-
-GIVE_WAY_S: Final = 0.001
-"""Between portions of long work on the file, so that a caller's thread that waits for it has its turn."""
 
 
 class Storage:

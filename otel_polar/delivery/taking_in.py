@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.journal import SEGMENT_BYTES, calls_of, count_lines, damage_in, read_lines
+from otel_polar.delivery.journal import SEGMENT_BYTES
+from otel_polar.delivery.lines import calls_of, count_lines, damage_in, read_lines
 from otel_polar.delivery.statements import CONSUMED, FORGET_SEGMENT, INSERT_INTAKE
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_polar.delivery.database import Database
-    from otel_polar.delivery.journal import Journal, Line
+    from otel_polar.delivery.journal import Journal
+    from otel_polar.delivery.lines import Line
 
 REST_S: Final = 60.0
 """A segment to which nothing has been appended for so long need not lie there: its calls are in the database."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_polar.delivery.database import writable_text
-from otel_polar.delivery.journal import calls_of, damage_in, read_lines
+from otel_polar.delivery.lines import calls_of, damage_in, read_lines
 from otel_polar.delivery.outbox import are_rising
 from otel_polar.delivery.statements import INSERT_EVENT, INSERT_INTAKE
 from otel_polar.errors import OutboxDamagedError
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_polar.delivery.database import Row
-    from otel_polar.delivery.journal import Journal, Line
+    from otel_polar.delivery.journal import Journal
+    from otel_polar.delivery.lines import Line
     from otel_polar.delivery.outbox import Outbox
 
 PORTION: Final = 500
@@ -82,7 +83,7 @@ def copy_outbox(source: Outbox, into: Outbox) -> OutboxDamagedError | None:
                 # Where a page was lost in part, SQLite still finds rows, without anything in them.
                 damage = OutboxDamagedError(f"outbox {source.path}: rows have lost what was in them")
             _insert(into, table, whole)
-            # Not all at the end, when a caller's thread would wait for the disk.
+            # Not all at the end: the log would grow with everything that is copied.
             into.database.checkpoint()
             seq, portion = rows[-1][0], min(PORTION, portion * 2)
     _copy_journal(source, into)

@@ -44,9 +44,12 @@ def run() -> Iterator[str]:
             base_url="http://127.0.0.1:9",
             outbox_dir=directory,
             settle_s=3_600,  # the delivery thread stays out of the way
+            shutdown_timeout_s=0,
         )
         yield _model_call(processor, Path(directory))
         yield _other_span(processor)
+        # Before its directory goes.
+        processor.shutdown()
 
 
 def _model_call(processor: PolarSpanProcessor, directory: Path) -> str:

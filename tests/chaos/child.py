@@ -24,7 +24,7 @@ from uuid import UUID
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_polar import PolarSpanProcessor, bill_to
-from otel_polar.delivery import intake, journal, polar, sender, step, taking_in, transfer, window, worker
+from otel_polar.delivery import intake, lines, polar, sender, step, taking_in, transfer, window, worker
 from tests.chaos.receipts import Call, Writer
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def shorten_waits(life: Life) -> None:
         (intake, transfer): {"PORTION": life.grain},
         (window,): {"PORTION": life.grain, "MAX_CONTEXT": 4 * life.grain},
         (taking_in,): {"MAX_TAKEN_IN": 8 * life.grain, "SEGMENT_BYTES": 2_000 * life.grain},
-        (journal,): {"PORTION_BYTES": 500 * life.grain},
+        (lines,): {"PORTION_BYTES": 500 * life.grain},
     }
     for modules, values in constants.items():
         for module in modules:

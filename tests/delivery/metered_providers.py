@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import metrics
 from opentelemetry.metrics import _internal as api
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, MetricsData
+
+
+CALL: Final[dict[str, str | int]] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o-mini",
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 10,
+}
+"""The attributes of a call that can be billed."""
 
 
 class Read(NamedTuple):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_polar.delivery import journal as journal_module
-from otel_polar.delivery.journal import Journal, calls_of, count_lines, damage_in, read_lines, segments_of
+from otel_polar.delivery import lines as lines_module
+from otel_polar.delivery.journal import Journal, segments_of
+from otel_polar.delivery.lines import calls_of, count_lines, damage_in, read_lines
 from otel_polar.errors import OutboxDamagedError, OutboxError
 from tests.delivery.support import NOON, a_record
 
@@ -73,7 +74,7 @@ def test_nothing_is_created_before_the_first_call(path: Path, journal: Journal) 
 
 def test_a_large_segment_is_read_in_portions_of_whole_lines(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded however long Polar was down."""
-    monkeypatch.setattr(journal_module, "PORTION_BYTES", 100)
+    monkeypatch.setattr(lines_module, "PORTION_BYTES", 100)
     for number in range(50):
         journal.append(f"call-{number}", NOON)
     (segment,) = journal.segments()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,9 +19,6 @@ from otel_polar.delivery.journal import Journal, segments_of
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.transfer import copy_outbox
 from tests.delivery.support import NOON, a_record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 COUNTER = """
 import os, pathlib, signal, sys
@@ -38,18 +35,6 @@ def interrupted(*arguments):
 module.count_lines = interrupted
 print(outbox.waiting())
 """
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox-00000000.db"
-
-
-@pytest.fixture
-def outbox(path: Path) -> Iterator[Outbox]:
-    opened = Outbox(path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from otel_polar.errors import OutboxError
 from tests.delivery.support import NOON, a_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # Dies in the middle of taking in: at the commit, or when the segment has been deleted and that is not noted yet.
@@ -41,18 +40,6 @@ def dies(self, statement, parameters=()):
 Database._execute = dies
 outbox.take_in()
 """
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox-00000000.db"
-
-
-@pytest.fixture
-def outbox(path: Path) -> Iterator[Outbox]:
-    opened = Outbox(path)
-    yield opened
-    opened.close()
 
 
 def taken_in(outbox: Outbox) -> list[str]:

@@ -27,7 +27,7 @@ from otel_polar import PolarSpanProcessor, bill_to
 from otel_polar.delivery import telemetry
 from otel_polar.delivery.instruments import NAMES
 from otel_polar.delivery.tally import Tally
-from tests.delivery.metered_providers import a_provider, no_provider, read, value
+from tests.delivery.metered_providers import CALL, a_provider, no_provider, read, value
 from tests.delivery.support import TOKEN
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ if TYPE_CHECKING:
 
     from otel_polar.sandbox import SandboxServer
 
-CALL: dict[str, str | int] = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o-mini",
-    "gen_ai.usage.input_tokens": 100,
-    "gen_ai.usage.output_tokens": 10,
-}
 WAITING = "otel.sdk.processor.span.queue.size"
 KEPT = "otel.sdk.processor.span.processed"
 AGE = "otel_polar.outbox.oldest_age"

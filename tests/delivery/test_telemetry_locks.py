@@ -9,7 +9,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_polar import PolarSpanProcessor, bill_to
-from tests.delivery.metered_providers import a_provider
+from tests.delivery.metered_providers import CALL, a_provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
     from otel_polar.sandbox import SandboxServer
 
-CALL: dict[str, str | int] = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o-mini",
-    "gen_ai.usage.input_tokens": 100,
-    "gen_ai.usage.output_tokens": 10,
-}
 DEADLINE_S = 30.0
 
 

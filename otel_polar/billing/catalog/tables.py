@@ -71,7 +71,8 @@ def rates_of(prices: ModelPrice, provider: str, model: str) -> Rates | str:
     if not all(_is_exact(price) for price in told.values()):
         return "has a price that is no amount for"
     keys = _keys(provider, model)
-    starts = {0}.union(*({tier.start for tier in price.tiers} for price in told.values() if _is_tiered(price)))  # type: ignore[union-attr]
+    tiered = [price for price in told.values() if isinstance(price, TieredPrices)]
+    starts = {0}.union(*({tier.start for tier in price.tiers} for price in tiered))
     fee = told.get(_REQUESTS, ZERO)
     if isinstance(fee, TieredPrices):
         return "has a fee per request that depends on the context for"
@@ -98,10 +99,6 @@ def _price(told: dict[str, Decimal | TieredPrices], keys: tuple[str, ...], start
         return price
     # The highest tier that begins at or below this start: both hold for more input than their start.
     return next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)
-
-
-def _is_tiered(price: Decimal | TieredPrices) -> bool:
-    return isinstance(price, TieredPrices)
 
 
 def _is_exact(price: Decimal | TieredPrices) -> bool:
