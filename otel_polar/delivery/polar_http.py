@@ -29,7 +29,7 @@ _OF_THE_BODY: Final = frozenset({"content-encoding", "content-length", "transfer
 class RememberingClient(SyncClientBase):
     """The SDK's client for events that are JSON already.
 
-    It keeps the last response: see the module's text for what is lost otherwise.
+    It keeps the last response: see :mod:`otel_polar.delivery.polar` for what is lost otherwise.
     """
 
     def __init__(self, base_url: str, version: str, access_token: str, timeout_s: float) -> None:
