@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 from otel_polar.billing import semconv
 from otel_polar.billing.attributes import NAME_COUNT, Found
 from otel_polar.billing.operation import OUTPUT_OF_ONE_KIND, WITHOUT_OUTPUT, Operation
-from otel_polar.billing.provider_usage import read_provider_usage
+from otel_polar.billing.provider_usage import read_provider_usage, read_uncached_input
 from otel_polar.billing.scopes import (
     INPUT_WITHOUT_CACHE,
     INPUT_WITHOUT_CACHE_SCOPES,
     OUTPUT_WITHOUT_REASONING,
+    UNMARKED_OPERATIONS,
 )
 from otel_polar.billing.usage import MAX_TOKENS, ImpossibleCountError, Media, TokenUsage, Unmetered, build_usage
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 FINISH_TIME_PREFIXES: Final = ("gen_ai.usage.", "gen_ai.response.", "llm.token_count.", "ai.usage.", "ai.response.")
 """What an instrumentation sets when the answer is there."""
 
+_DROPS_THE_OLDEST: Final = "python"
 _WRITABLE_BITS: Final = 128
 _NUMERAL: Final = re.compile(r"[-+0-9.,eE]{0,40}")
 
@@ -90,11 +92,9 @@ def _build(
         for name, words in _PARTS.items()
     }
     cache_read, cache_write, cache_write_1h, reasoning = [parts[name] for name in _TEXT_PARTS]
-    scope = span.scope_name
-    later_version = INPUT_WITHOUT_CACHE.get((scope, provider or ""))
-    if scope in INPUT_WITHOUT_CACHE_SCOPES or (later_version is not None and later_version not in span.attributes):
+    if _leaves_cache_out(span, found, operation, provider, input_tokens=input_tokens, cached=cache_read + cache_write):
         input_tokens += cache_read + cache_write
-    if (scope, operation.stated) in OUTPUT_WITHOUT_REASONING:
+    if (span.scope_name, operation.stated) in OUTPUT_WITHOUT_REASONING:
         output_tokens += reasoning
     media = Media(*(parts[name] for name in Media._fields))
     kind = OUTPUT_OF_ONE_KIND.get(operation.name)
@@ -106,6 +106,27 @@ def _build(
 
 _PARTS: Final = {name: name.replace("_", " ") for name in Found._fields[NAME_COUNT + 2 : -1]}
 _TEXT_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
+
+
+def _leaves_cache_out(
+    span: SpanRecord,
+    found: Found,
+    operation: Operation,
+    provider: str | None,
+    *,
+    input_tokens: int,
+    cached: int,
+) -> bool:
+    """Whether *cached* tokens are beside *input_tokens* rather than part of them, against the conventions."""
+    if span.scope_name in INPUT_WITHOUT_CACHE_SCOPES:
+        return True
+    later_version = INPUT_WITHOUT_CACHE.get((span.scope_name, provider or ""))
+    if later_version is None or later_version in span.attributes:
+        return False
+    if operation.stated not in UNMARKED_OPERATIONS:
+        return True
+    # The earlier version always has the provider's own usage beside it here.
+    return read_uncached_input(found.provider_usage) == input_tokens or cached > input_tokens
 
 
 def _count(what: str, value: object) -> int | None:
@@ -133,9 +154,12 @@ def _shown(value: object) -> str:
 def _may_have_lost_counts(span: SpanRecord) -> bool:
     """Whether a count may be among the attributes that the span's limit has pushed out.
 
-    The oldest go first (opentelemetry-sdk, ``BoundedAttributes``; OTLP keeps the order). Counts are set last, so they
-    are all there as long as the oldest that is left was set before them.
+    In Python the oldest go first (opentelemetry-sdk, ``BoundedAttributes``; OTLP keeps the order). Counts are set last,
+    so they are all there as long as the oldest that is left was set before them. Elsewhere the newest are not taken any
+    more, as the specification has it ("MUST discard that attribute"), and those are the counts.
     """
+    if span.resource_attributes.get(semconv.SDK_LANGUAGE, _DROPS_THE_OLDEST) != _DROPS_THE_OLDEST:
+        return True
     return next(iter(span.attributes), "").startswith(FINISH_TIME_PREFIXES)
 
 

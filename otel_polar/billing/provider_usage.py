@@ -79,6 +79,14 @@ def read_provider_usage(text: object) -> dict[str, int]:
     return {field: count for field, count in counts.items() if count}
 
 
+def read_uncached_input(text: object) -> int | None:
+    """Anthropic's own ``input_tokens``, which leave cached tokens out; ``None`` if *text* does not tell them."""
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS:
+        return None
+    counts = (int(found["count"]) for found in _COUNT.finditer(text) if found["key"] == "input_tokens")
+    return next(counts, None)
+
+
 def _collect(text: str, fields: Mapping[str, str], counts: dict[str, int]) -> None:
     for found in _COUNT.finditer(text):
         field = fields.get(found["key"])

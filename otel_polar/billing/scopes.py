@@ -29,6 +29,15 @@ INPUT_WITHOUT_CACHE: Final = {
     ("ai", "anthropic"): "ai.usage.inputTokenDetails.noCacheTokens",  # Vercel AI SDK 5, unlike 7
 }
 
+UNMARKED_OPERATIONS: Final = frozenset(
+    {
+        # Vercel AI SDK 6 and 7 lack that attribute here, too (ai 6.0.326, @ai-sdk/otel 1.0.173).
+        "ai.generateObject.doGenerate",
+        "ai.streamObject.doStream",
+    },
+)
+"""Operations of those scopes that have no attribute to know a later version by."""
+
 OUTPUT_WITHOUT_REASONING: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         # Scope and operation whose output leaves out the reasoning that stands beside it.

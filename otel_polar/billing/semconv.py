@@ -64,6 +64,7 @@ USAGE_IS_ESTIMATED: Final = "otel_polar.usage.estimated"
 """True where the tokens are our own guess, because the provider's usage never came."""
 
 SERVICE_NAME: Final = "service.name"
+SDK_LANGUAGE: Final = "telemetry.sdk.language"
 ERROR_TYPE: Final = "error.type"
 
 INPUT_TOKENS: Final[Names] = (

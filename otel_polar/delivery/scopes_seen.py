@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from otel_polar.delivery.notices import Notices
 
 MAX_PROVIDERS: Final = 1_000
-"""Remembered at once: names of providers come from spans."""
+"""Remembered at once, of all services: names of either come from spans."""
 
 
 class ScopesSeen:
-    """Whose spans tell of the calls to each provider. Two are one too many, and it is said once for each provider."""
+    """Whose spans tell of the calls to each provider. Two are one too many, and it is said once for each provider.
+
+    Two of two services, behind one Collector, are not.
+    """
 
     def __init__(self, notices: Notices) -> None:
         self._notices = notices
-        self._first: dict[tuple[str, bool], str] = {}
+        self._first: dict[tuple[str, str | None, bool], str] = {}
 
     def look_at(self, calls: Iterable[ModelCall]) -> None:
         """Look at the spans of one call."""
@@ -31,7 +34,7 @@ class ScopesSeen:
             # A span of our own is inside the other one, if there is any, and in the same trace.
             if call.provider is None or call.scope_name == OWN_OPENAI_SCOPE or not isinstance(call.usage, TokenUsage):
                 continue
-            key = (call.provider, call.operation in WITHOUT_OUTPUT)
+            key = (call.provider, call.service_name, call.operation in WITHOUT_OUTPUT)
             if key not in self._first and len(self._first) >= MAX_PROVIDERS:
                 continue
             first = self._first.setdefault(key, call.scope_name)

@@ -194,10 +194,20 @@ def test_counts_that_may_have_been_pushed_out_are_not_taken_for_zero(oldest: str
 
 
 def test_counts_are_complete_while_an_older_attribute_is_left() -> None:
-    """Spans that carry whole prompts lose attributes every day; the oldest go first."""
-    usage = read({"gen_ai.request.model": "gpt-4o", INPUT: 10, OUTPUT: 1}, dropped_attributes=50)
+    """Spans that carry whole prompts lose attributes every day; in Python the oldest go first."""
+    attributes: dict[str, object] = {"gen_ai.request.model": "gpt-4o", INPUT: 10, OUTPUT: 1}
 
-    assert usage == tokens(10, 1)
+    for resource in ({}, {"telemetry.sdk.language": "python"}):
+        assert read(attributes, dropped_attributes=50, resource_attributes=resource) == tokens(10, 1)
+
+
+def test_counts_that_came_after_the_limit_are_not_taken_for_zero_either() -> None:
+    """SDKs other than Python's take no more attributes once they have enough, and counts are set last."""
+    nodejs = {"telemetry.sdk.language": "nodejs"}
+    attributes: dict[str, object] = {"gen_ai.request.model": "gpt-4o", INPUT: 10, OUTPUT: 1}
+
+    assert "LIMIT" in reason_of(read(attributes, dropped_attributes=1, resource_attributes=nodejs))
+    assert read(attributes, resource_attributes=nodejs) == tokens(10, 1)
 
 
 def test_a_failed_call_with_tokens_is_metered() -> None:
