@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_polar.billing.around import naming_around
 from otel_polar.billing.call import ModelCall, external_id
 from otel_polar.billing.customer import Customer, CustomerKeys, Unattributed, find_customer
 from otel_polar.billing.measurement import read_measurements
@@ -21,13 +22,11 @@ from otel_polar.billing.selection import select
 from otel_polar.billing.usage import Unmetered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from otel_polar.billing.pricing import Unpriced
     from otel_polar.billing.reported_cost import TrustedCosts
     from otel_polar.billing.span import SpanRecord
-
-MAX_ANCESTORS: Final = 100
 
 BILLED: Final = "billed"
 DUPLICATE: Final = "duplicate"
@@ -137,23 +136,14 @@ def _customer(
     keys: CustomerKeys,
     carried: Customer | None,
 ) -> Customer | Unattributed:
-    names = keys.naming
-    inherited = next((around.attributes for around in _around(span, by_id) if names & around.attributes.keys()), {})
+    def look_up(trace_id: str, span_id: str) -> SpanRecord | None:
+        return by_id.get((trace_id, span_id))
+
     return find_customer(
         span.attributes,
         keys,
         carried=carried,
-        inherited=inherited,
+        inherited=naming_around(span, look_up, keys.naming),
         resource_attributes=span.resource_attributes,
         attribute_length_limit=span.attribute_length_limit,
     )
-
-
-def _around(span: SpanRecord, by_id: Mapping[tuple[str, str], SpanRecord]) -> Iterator[SpanRecord]:
-    """The spans of the same process around one, the nearest first."""
-    for _ in range(MAX_ANCESTORS):
-        parent = by_id.get((span.trace_id, span.parent_span_id or ""))
-        if parent is None or parent.process != span.process:
-            return
-        yield parent
-        span = parent

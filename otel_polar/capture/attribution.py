@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from opentelemetry import baggage, context
 
 from otel_polar.billing.customer import Customer, InvalidIdError, Unattributed, build_customer
+from otel_polar.billing.tags import build_tags
 from otel_polar.capture import blocks
 from otel_polar.capture.baggage import (
     baggage_rules,
@@ -23,7 +24,7 @@ from otel_polar.capture.baggage import (
     with_members_first,
     without_members,
 )
-from otel_polar.capture.identity import IDENTITY_KEY, SIGNED_MEMBER, Identity, build_tags, told_identity
+from otel_polar.capture.identity import IDENTITY_KEY, SIGNED_MEMBER, Identity, told_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

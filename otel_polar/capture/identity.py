@@ -18,6 +18,7 @@ from otel_polar.billing.customer import (
     find_customer,
     read_baggage_customer,
 )
+from otel_polar.billing.tags import build_tags, read_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +41,6 @@ EXPIRED: Final = Unattributed("baggage: the signed identity is too old (baggage_
 CONTRADICTED: Final = Unattributed("baggage: the signed identity and the one beside it are not the same")
 REFUSALS: Final = frozenset({UNSIGNED, ALTERED, EXPIRED, CONTRADICTED})
 """Identities that may be forged."""
-
-MAX_TAG_BITS: Final = 63
-MAX_TAG_CHARACTERS: Final = 500
-"""What Polar takes of a text; more than that must not fill the disk."""
 
 
 # Not a dataclass, for the sake of `import otel_polar`.
@@ -120,27 +117,5 @@ def who_pays(
 
 def tags_of(identity: Identity, attributes: Attributes, tag_keys: tuple[str, ...]) -> dict[str, TagValue]:
     """Tags from baggage, from the span's attributes and from ``bill_to``; the later wins."""
-    named = build_tags({key: attributes[key] for key in tag_keys if key in attributes})
+    named = read_tags(attributes, tag_keys)
     return {**identity.carried_tags, **named, **identity.told_tags}
-
-
-def build_tags(values: Mapping[str, object]) -> dict[str, TagValue]:
-    """Tags as metadata can hold them; what cannot be written is left out, as it must not cost the call."""
-    written = {key: _tag_value(value) for key, value in values.items()}
-    return {key: value for key, value in written.items() if value is not None}
-
-
-def _tag_value(value: object) -> TagValue | None:
-    if isinstance(value, str):
-        return value[:MAX_TAG_CHARACTERS]
-    if isinstance(value, float):
-        return value
-    if isinstance(value, int):
-        return value if value.bit_length() <= MAX_TAG_BITS else None
-    if value is None:
-        return None
-    try:
-        text = ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
-    except Exception:  # noqa: BLE001 - how a value is written is the user's code
-        return None
-    return text[:MAX_TAG_CHARACTERS]
