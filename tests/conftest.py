@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from otel_polar.delivery.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from otel_polar.billing.call import TagValue
+    from otel_polar.billing.call import ModelCall, TagValue
     from otel_polar.billing.customer import Customer, Unattributed
     from otel_polar.billing.span import SpanRecord
 
@@ -65,29 +66,47 @@ class _Lines(logging.Handler):
         self.lines.add(self.format(record))
 
 
+FLEET: Final = ("collector", "kafka", "nodejs")
+"""Directories whose tests take minutes, and programs that are built or fetched first."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in those directories, before it is decided what runs."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in FLEET:
+            item.add_marker("fleet")
+
+
 @pytest.fixture(scope="session")
 def confidential() -> Iterator[Confidential]:
     """What passes through any pipeline."""
     confidential = Confidential()
-    append, take = Pipeline._append, Pipeline.take
+    record, commit, read = Pipeline._record, Pipeline.commit, Pipeline._read
 
-    def seen_append(pipeline: Pipeline, record: str) -> None:
-        confidential.see_record(record)
-        append(pipeline, record)
+    def seen_record(pipeline: Pipeline, line: str) -> None:
+        confidential.see_record(line)
+        record(pipeline, line)
 
-    def seen_take(
+    def seen_commit(pipeline: Pipeline, calls: Sequence[str]) -> None:
+        for call in calls:
+            confidential.see_record(call)
+        commit(pipeline, calls)
+
+    def seen_read(
         pipeline: Pipeline,
         span: SpanRecord,
         customer: Customer | Unattributed,
         tags: Mapping[str, TagValue],
-        parent_event_id: str | None = None,
-    ) -> None:
+    ) -> ModelCall | None:
         confidential.see_span(span)
-        take(pipeline, span, customer, tags, parent_event_id)
+        return read(pipeline, span, customer, tags)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pipeline, "_append", seen_append)
-        patch.setattr(Pipeline, "take", seen_take)
+        patch.setattr(Pipeline, "_record", seen_record)
+        patch.setattr(Pipeline, "commit", seen_commit)
+        patch.setattr(Pipeline, "_read", seen_read)
         yield confidential
 
 

@@ -26,6 +26,7 @@
     giving_way.py the delivery thread works in slices, so that callers hardly notice it
     sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
+    polar_answers.py  what it said last, for people
     polar_http.py a request and its answer, within bounds of time and memory
     hanging_up.py an end for a request as a whole
     storage.py    where this process's calls lie: its file, and the memory that stands in for it
@@ -34,6 +35,7 @@
     making.py     a new file is there as a whole, or not at all
     damage.py     what SQLite does not tell of a damaged file
     filesystems.py  whether the files lie on another machine
+    disk_room.py  room on the disk, for a service whose senders keep what it refuses
     outbox.py     the durable queue and ledger
     journal.py    where a call is written down first
     lines.py      what is written in it

@@ -31,6 +31,7 @@ from otel_polar.delivery.damage import copy_log_aside, is_log_short, make_as_lon
 from otel_polar.delivery.filesystems import network_filesystem
 from otel_polar.delivery.journal import outbox_of, segments_of
 from otel_polar.delivery.making import make_file, remove_unfinished
+from otel_polar.delivery.notices import logger
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -101,6 +102,17 @@ class OutboxDirectory:
         self._notices = notices
         self._durability = durability
 
+    @classmethod
+    def of(cls, settings: Settings, notices: Notices, *, durability: Durability = "NORMAL") -> OutboxDirectory | None:
+        """The one these settings name; ``None``, and said, if they name none."""
+        if settings.outbox_dir is None or settings.access_token is None:
+            logger.error(
+                "no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set: calls are kept in memory only"
+            )
+            return None
+        name = directory_name(settings.server, settings.base_url, settings.access_token)
+        return cls(settings.outbox_dir / name, notices, durability=durability)
+
     def open_own(self) -> OwnedOutbox:
         """A file for this process: one without an owner if there is one, else a new one.
 
@@ -108,7 +120,7 @@ class OutboxDirectory:
             OutboxError: if the directory or the file cannot be written.
         """
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.make()
             self._warn_of_network()
             return next(self.orphans(), None) or self.create()
         except OutboxError:
@@ -116,6 +128,14 @@ class OutboxDirectory:
         except Exception as error:
             # Of a file system without locks filelock tells in several ways, a warning that may be an error among them.
             raise OutboxError(f"outbox directory {self.path} cannot be used: {error}") from error
+
+    def make(self) -> None:
+        """Make the directory, if it is not there.
+
+        Raises:
+            OSError: if that cannot be.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _warn_of_network(self) -> None:
         if (kind := network_filesystem(self.path)) is not None:

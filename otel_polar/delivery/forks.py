@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 # It takes a lock of its own before a fork, and must do so after ours: hooks run in the reverse order of their
 # registration, so it has to register first.
 import filelock  # noqa: F401 - for the reason above
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+Lock: TypeAlias = "threading.RLock"
 
 
 class Forkable(Protocol):
@@ -67,3 +72,27 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+
+def hold(locks: Iterator[tuple[Lock, float | None]]) -> Generator[None]:
+    """Hold every lock until it is closed, however it is.
+
+    Blocks within blocks, and not a list of what is held: a signal handler may raise between any two steps, and whatever
+    was taken by then is given back.
+    """
+    lock, timeout_s = next(locks, (None, None))
+    if lock is None:
+        yield
+    elif timeout_s is None:
+        with lock:
+            yield from hold(locks)
+    else:
+        try:
+            lock.acquire(timeout=timeout_s)
+            yield from hold(locks)
+        finally:
+            try:  # noqa: SIM105 - `suppress` could be interrupted before it comes to that
+                lock.release()
+            except RuntimeError:
+                # The time was over.
+                pass

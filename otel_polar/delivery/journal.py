@@ -5,7 +5,7 @@ the database, neither its transactions nor the disk it waits for, can keep a cal
 the lines and moves them into the database, together with how far it has come::
 
     outbox-3f9a1c2e.db
-    outbox-3f9a1c2e-187a4c0b5f2e9d10.journal    a segment: 1790855999.25 {"v":1,…} for each call
+    outbox-3f9a1c2e-187a4c0b5f2e9d10.journal    a segment: 1790855999.25 {"v":1,…} for each call, or for several
 
 A segment that has been read to its end is deleted when it has grown or rested, or its process is gone. Its name is
 never used again, so that what was noted about it cannot be taken for another one's. A last line that was cut short was
@@ -22,10 +22,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from otel_polar.delivery.lines import line_of
 from otel_polar.delivery.notices import logger
 from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
@@ -55,7 +57,17 @@ class Journal:
         Raises:
             OutboxError: if the disk does not take it; then there is nothing of it in the file.
         """
-        line = f"{now!r} {call}\n".encode("ascii", "backslashreplace")
+        self._append(line_of((call,), now))
+
+    def append_all(self, calls: Sequence[str], now: float) -> None:
+        """Write down several calls as one line: whenever the process is killed, all of them are there or none.
+
+        Raises:
+            OutboxError: if the disk does not take them; then there is nothing of them in the file.
+        """
+        self._append(line_of(calls, now))
+
+    def _append(self, line: bytes) -> None:
         try:
             with self.lock:
                 if self._is_in_doubt:
@@ -66,6 +78,10 @@ class Journal:
                 self._write(descriptor, line)
                 if self._is_synchronous:
                     os.fdatasync(descriptor)
+                    if not os.fstat(descriptor).st_nlink:
+                        # Somebody has deleted it, and this line with it.
+                        self.report_lost()
+                        self._append(line)
         except OSError as error:
             raise OutboxError(f"outbox {self._current or self._outbox_path}: {error.strerror}") from error
 
@@ -144,6 +160,14 @@ class Journal:
     def _open(self) -> int:
         path = self._outbox_path.with_name(f"{self._outbox_path.stem}-{time.time_ns():016x}.journal")
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, mode=0o600)
+        if self._is_synchronous:
+            # What is in a file survives a power failure only if its name does.
+            try:
+                _synchronise_directory(path.parent)
+            except OSError:
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
+                raise
         if self._descriptor is not None:
             # A signal handler has ended a span meanwhile, and begun a segment for it: it is to be read, too.
             self._leave()
@@ -194,6 +218,14 @@ class Journal:
         self._damaged.discard(segment)
         self._older = [older for older in self._older if older != segment]
         return aside
+
+
+def _synchronise_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def segments_of(outbox_path: Path) -> list[Path]:

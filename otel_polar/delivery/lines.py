@@ -22,8 +22,21 @@ _PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIN
 """Reasons why a file cannot be read that say nothing about the file."""
 
 
+GROUP: Final = "\x1d"
+"""Begins the line of several calls that were recorded together, so that a part of it is never taken for one of them."""
+
+SEPARATOR: Final = "\x1e"
+"""Stands between those; in a call, which is JSON, no such character can be."""
+
+
+def line_of(calls: Sequence[str], now: float) -> bytes:
+    """The line for calls that are recorded together, all of them or none; *now* in Unix seconds."""
+    text = calls[0] if len(calls) == 1 else GROUP + SEPARATOR.join(calls)
+    return f"{now!r} {text}\n".encode("ascii", "backslashreplace")
+
+
 class Line(NamedTuple):
-    """A call as it was recorded, in Unix seconds, and where it ends in its segment.
+    """A call as it was recorded, or several, in Unix seconds, and where it ends in its segment.
 
     ``is_cut`` where the end of the line is missing; ``is_damaged`` where it is not what was written.
     """
@@ -60,7 +73,8 @@ def calls_of(lines: Sequence[Line]) -> list[tuple[float, str]]:
 
     A last line that is cut short is none, unless nothing but its end is missing.
     """
-    return [(line.recorded_at, line.call) for line in lines if line.call and not _is_part(line)]
+    whole = [line for line in lines if line.call and not _is_part(line)]
+    return [(line.recorded_at, call) for line in whole for call in line.call.removeprefix(GROUP).split(SEPARATOR)]
 
 
 def damage_in(lines: Sequence[Line]) -> str | None:
@@ -72,14 +86,14 @@ def damage_in(lines: Sequence[Line]) -> str | None:
     return ", and ".join(said) or None
 
 
-def count_lines(segment: Path, begin: int) -> int:
-    """How many lines there are behind *begin*; 0 if it cannot be read."""
+def count_calls(segment: Path, begin: int) -> int:
+    """How many calls there are behind *begin*; 0 if it cannot be read."""
     count = 0
     with suppress(OSError), segment.open("rb") as file:
         file.seek(begin)
         last = b"\n"
         while data := file.read(PORTION_BYTES):
-            count += data.count(b"\n")
+            count += data.count(b"\n") + data.count(SEPARATOR.encode())
             last = data
         count += not last.endswith(b"\n")
     return count

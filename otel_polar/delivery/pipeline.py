@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.call import NotBilled
 from otel_polar.billing.reading import read_call
@@ -21,8 +21,8 @@ from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
 from otel_polar.delivery import beside
 from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.catalog_update import CatalogUpdate
-from otel_polar.delivery.files import OutboxDirectory, directory_name
-from otel_polar.delivery.forks import ask_before_fork
+from otel_polar.delivery.files import OutboxDirectory
+from otel_polar.delivery.forks import Lock, ask_before_fork, hold
 from otel_polar.delivery.notices import Notices, logger
 from otel_polar.delivery.price_book import PriceBook
 from otel_polar.delivery.record import dump_call, dump_measurement
@@ -32,13 +32,14 @@ from otel_polar.delivery.telemetry import Telemetry, numbers
 from otel_polar.delivery.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from otel_polar.billing.call import ModelCall, TagValue
     from otel_polar.billing.catalog.catalog import Catalog
     from otel_polar.billing.customer import Customer, Unattributed
     from otel_polar.billing.measurement import Measurement
     from otel_polar.billing.span import SpanRecord
+    from otel_polar.delivery.database import Durability
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
     from otel_polar.settings import Settings
@@ -46,13 +47,19 @@ if TYPE_CHECKING:
 
 MAX_IMPORT_S: Final = 10.0
 MAX_FORK_DELAY_S: Final = 0.2
-_Lock: TypeAlias = "threading.RLock"
 
 
 class Pipeline:
     """Takes calls and delivers them. Nothing here raises into the application."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        durability: Durability = "NORMAL",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """*durability*: ``NORMAL`` survives the death of the process, ``FULL`` a power failure, too."""
         self._settings = settings
         self._clock = clock
         self.notices = Notices()
@@ -60,7 +67,7 @@ class Pipeline:
         self._trusted_costs = settings.trusted_costs
         # A card that is wrong is refused now, where somebody looks.
         self._card = CardFile.of(settings)
-        self._directory = _directory(settings, self.notices)
+        self._directory = OutboxDirectory.of(settings, self.notices, durability=durability)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
         # A stack: a signal that comes in the middle of a fork may fork, too.
@@ -91,28 +98,64 @@ class Pipeline:
 
         *parent_event_id* is the event of the run it is part of, recorded before.
         """
-        call = read_call(span, customer, tags)
-        if parent_event_id is not None and not isinstance(call, NotBilled):
+        call = self._read(span, customer, tags)
+        if call is None:
+            return
+        if parent_event_id is not None:
             call = call._replace(parent_event_id=parent_event_id)
-        if isinstance(call, NotBilled):
-            self._not_billed(call, span)
-        elif not bills(call.scope_name, self._bill_scopes):
-            self.counts[f"not billed: {NOT_AMONG_BILL_SCOPES}"] += 1
-        elif self._trusted_costs:
-            self._record(with_reported_cost(call, span.attributes, self._trusted_costs))
-        else:
-            self._record(call)
+        self._record(dump_call(call))
 
     def take_measurement(self, measurement: Measurement) -> None:
         """Record usage that is no call to a model. When this returns it is on disk."""
-        self._append(dump_measurement(measurement))
+        self._record(dump_measurement(measurement))
 
-    def _record(self, call: ModelCall) -> None:
-        self._append(dump_call(call))
+    def read(self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]) -> str | None:
+        """The model call a span is, as :meth:`commit` takes it; ``None``, and counted, if it is none."""
+        call = self._read(span, customer, tags)
+        return None if call is None else dump_call(call)
 
-    def _append(self, record: str) -> None:
-        self._storage.record(record, self._clock())
-        self.counts["recorded"] += 1
+    def commit(self, calls: Sequence[str]) -> None:
+        """Record what was read. When this returns all of it is on disk, as safe as this pipeline's durability says.
+
+        Unlike :meth:`take` it never falls back to memory: whoever sent the spans still has them.
+
+        Raises:
+            OutboxError: if the disk does not take it; then none of it is recorded.
+        """
+        if calls:
+            self._storage.commit(calls, self._clock())
+            self._recorded(len(calls))
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What it tells of itself."""
+        return self._telemetry
+
+    @property
+    def problem(self) -> str | None:
+        """Why :meth:`commit` would be refused now, as far as is known."""
+        return self._storage.problem
+
+    def _read(
+        self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]
+    ) -> ModelCall | None:
+        call = read_call(span, customer, tags)
+        if isinstance(call, NotBilled):
+            self._not_billed(call, span)
+            return None
+        if not bills(call.scope_name, self._bill_scopes):
+            self.counts[f"not billed: {NOT_AMONG_BILL_SCOPES}"] += 1
+            return None
+        if self._trusted_costs:
+            return with_reported_cost(call, span.attributes, self._trusted_costs)
+        return call
+
+    def _record(self, line: str) -> None:
+        self._storage.record(line, self._clock())
+        self._recorded(1)
+
+    def _recorded(self, count: int) -> None:
+        self.counts["recorded"] += count
         if self._worker.needs_waking:
             self._worker.wake()
 
@@ -234,12 +277,12 @@ class Pipeline:
         Most of all an import: a module that is half imported by a thread which does not exist in the child stays half
         imported there. A request to Polar is not waited for any longer than the application would notice.
         """
-        held = _hold(self._locks())
+        held = hold(self._locks())
         # Before the first lock: if a signal handler raises in here, what is held is given back all the same.
         self._held_over_forks.append(held)
         next(held)
 
-    def _locks(self) -> Iterator[tuple[_Lock, float | None]]:
+    def _locks(self) -> Iterator[tuple[Lock, float | None]]:
         """Every lock, in the order in which they are taken, and for how long one is waited for."""
         yield self._importing, MAX_IMPORT_S
         yield self._worker.stepping, MAX_FORK_DELAY_S
@@ -261,40 +304,6 @@ class Pipeline:
         self.counts.clear()
         self.notices.after_fork()
         self._begin()
-
-
-def _hold(locks: Iterator[tuple[_Lock, float | None]]) -> Generator[None]:
-    """Hold every lock until it is closed, however it is.
-
-    Blocks within blocks, and not a list of what is held: a signal handler may raise between any two steps, and whatever
-    was taken by then is given back.
-    """
-    lock, timeout_s = next(locks, (None, None))
-    if lock is None:
-        yield
-    elif timeout_s is None:
-        with lock:
-            yield from _hold(locks)
-    else:
-        try:
-            lock.acquire(timeout=timeout_s)
-            yield from _hold(locks)
-        finally:
-            try:  # noqa: SIM105 - `suppress` could be interrupted before it comes to that
-                lock.release()
-            except RuntimeError:
-                # The time was over.
-                pass
-
-
-def _directory(settings: Settings, notices: Notices) -> OutboxDirectory | None:
-    if settings.outbox_dir is None or settings.access_token is None:
-        logger.error(
-            "no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set: calls are kept in memory only"
-        )
-        return None
-    name = directory_name(settings.server, settings.base_url, settings.access_token)
-    return OutboxDirectory(settings.outbox_dir / name, notices)
 
 
 # What a forked child inherited from its parent: kept for ever, because closing or collecting it would act on the

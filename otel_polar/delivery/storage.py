@@ -7,10 +7,12 @@ same thread. What would have to wait for itself is put aside, and recorded when 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from otel_polar.delivery.disk_room import check_room
 from otel_polar.delivery.notices import logger
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.transfer import copy_outbox, move_outbox
@@ -18,10 +20,17 @@ from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otel_polar.delivery.files import OutboxDirectory, OwnedOutbox
     from otel_polar.delivery.notices import Notices
+
+
+TRY_AGAIN_S: Final = 1.0
+"""A directory that could not be used is tried again so often, at most, while somebody waits for it."""
+
+REFUSING_S: Final = 10.0
+"""A disk that refused is believed to go on with that for so long."""
 
 
 class Storage:
@@ -37,7 +46,9 @@ class Storage:
         self._early: deque[tuple[str, float]] = deque()
         self._is_open = False
         self._is_refusing = False
+        self._refused_at = self._try_again_at = 0.0
         self._is_looked_through = False
+        self._why_not_open = "no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set"
         self._reprice_asked_at = None if directory is None else directory.reprice_asked_at()
         self._own: OwnedOutbox | None = None
         # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
@@ -77,6 +88,43 @@ class Storage:
                 # It was replaced in between: what came too late to be copied would wait to be found.
                 self.record(line, now)
 
+    def commit(self, lines: Sequence[str], now: float) -> None:
+        """Keep calls that somebody else keeps, too, until this returns: on disk, all of them or none.
+
+        Raises:
+            OutboxError: if the disk does not take them, or there is no file to write to.
+        """
+        if self._own is None and time.monotonic() >= self._try_again_at:
+            self._try_again_at = time.monotonic() + TRY_AGAIN_S
+            self._once(self._open_file)
+        own = self._own
+        if own is None:
+            raise OutboxError(f"there is no outbox: {self._why_not_open}")
+        try:
+            check_room(own.path)
+            own.outbox.record_all(lines, now)
+        except OutboxError as error:
+            self._is_refusing = True
+            self._refused_at = time.monotonic()
+            self._notices.error("disk", "%s. Nothing is accepted until it can be written", error)
+            raise
+        if self._is_refusing:
+            self._is_refusing = False
+            self._notices.over("disk", "the outbox can be written again")
+        if own is not self._own:
+            # It was replaced in between: what came too late to be copied would wait to be found.
+            self.commit(lines, now)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be kept on disk now, as far as is known."""
+        if self._own is None:
+            return f"there is no outbox: {self._why_not_open}"
+        # Not for ever: who is not asked any more because of it would never find out that it is over.
+        if self._is_refusing and time.monotonic() < self._refused_at + REFUSING_S:
+            return "the outbox could not be written when it was last tried"
+        return None
+
     def tend(self) -> None:
         """Look after the files: try a failed directory again, empty the memory, adopt files without an owner."""
         if self._own is None:
@@ -85,6 +133,13 @@ class Storage:
         if own is None or directory is None:
             return
         try:
+            if not own.path.exists():
+                self._notices.error(
+                    f"gone:{own.path}", "outbox %s has been deleted; it goes on in another one", own.path
+                )
+                directory.make()
+                self.replace(own.outbox)
+                return
             self._move_memory(own.outbox)
             if not self._is_looked_through:
                 self._say_what_is_held(own.outbox)
@@ -180,6 +235,7 @@ class Storage:
             try:
                 self._own = self._directory.open_own()
             except OutboxError as error:
+                self._why_not_open = str(error)
                 self._notices.error(
                     "disk",
                     "%s. Set outbox_dir (OTEL_POLAR_OUTBOX_DIR) to a directory that can be written and outlives the"

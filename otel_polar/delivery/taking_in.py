@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.journal import SEGMENT_BYTES
-from otel_polar.delivery.lines import calls_of, count_lines, damage_in, read_lines
+from otel_polar.delivery.lines import calls_of, count_calls, damage_in, read_lines
 from otel_polar.delivery.statements import CONSUMED, FORGET_SEGMENT, INSERT_INTAKE
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -78,7 +78,7 @@ class TakingIn:
 
     def unread(self) -> int:
         """How many calls are in the journal only; to be asked with the lock."""
-        return sum(count_lines(segment, self.consumed(segment)) for segment in self._journal.segments())
+        return sum(count_calls(segment, self.consumed(segment)) for segment in self._journal.segments())
 
     def _unread(self, segment: Path, *, is_growing: bool) -> list[Line]:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from otel_polar.delivery.database import writable_text
 from otel_polar.delivery.reasons import OTHER, fixed_reason
 from otel_polar.delivery.rows import State
 
@@ -103,7 +104,8 @@ class Tally:
             if each.state.is_held and self._is_new(each.external_id, each.state):
                 self._count(each.state, fixed_reason(each.state, each.reason))
                 if (call := unpriced.get(each.external_id)) is not None:
-                    self._count_model(call.provider or "unknown", call.model or "unknown")
+                    # Half a character cannot be written as UTF-8: whoever reads the metrics would get none of them.
+                    self._count_model(writable_text(call.provider or "unknown"), writable_text(call.model or "unknown"))
 
     def accepted(self, answer: Accepted) -> None:
         """Polar has a batch, and that is on disk."""

@@ -23,6 +23,7 @@ from otel_polar.delivery.instruments import (
     record_duration,
 )
 from otel_polar.delivery.notices import describe, logger
+from otel_polar.delivery.polar_answers import PolarAnswers
 from otel_polar.delivery.tally import Tally
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Telemetry:
         self.exporter = {COMPONENT_TYPE: EXPORTER, COMPONENT_NAME: f"{EXPORTER}/{number}"}
         self.tally = Tally(counts)
         self.backlog = Backlog()
+        self.polar = PolarAnswers()
         self._outboxes = outboxes
         self._importing = importing
         self._clock = clock
@@ -194,6 +196,7 @@ class Telemetry:
         if error is None and status is None:
             # A damaged event: there was no request.
             return
+        self.polar.saw(outcome, status=status, error_type=error, now=self._clock())
         attributes: dict[str, str | int] = {**self.exporter, **place}
         if status is not None:
             attributes["http.response.status_code"] = status

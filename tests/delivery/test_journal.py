@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_polar.delivery import lines as lines_module
-from otel_polar.delivery.journal import Journal, segments_of
-from otel_polar.delivery.lines import calls_of, count_lines, damage_in, read_lines
+from otel_polar.delivery.journal import Journal, outbox_of, segments_of
+from otel_polar.delivery.lines import calls_of, count_calls, damage_in, read_lines
 from otel_polar.errors import OutboxDamagedError, OutboxError
 from tests.delivery.support import NOON, a_record
 
@@ -87,8 +87,8 @@ def test_a_large_segment_is_read_in_portions_of_whole_lines(journal: Journal, mo
         end = lines[-1].end
 
     assert read == [f"call-{number}" for number in range(50)]
-    assert count_lines(segment, 0) == 50
-    assert count_lines(segment, end) == 0
+    assert count_calls(segment, 0) == 50
+    assert count_calls(segment, end) == 0
 
 
 @pytest.mark.parametrize("missing", [1, 20, 300])
@@ -115,7 +115,7 @@ def test_a_whole_line_that_lacks_only_its_end_is_a_call(journal: Journal) -> Non
 
     assert calls_of(lines) == [(NOON, a_record())]
     assert damage_in(lines) is None
-    assert count_lines(segment, 0) == 1
+    assert count_calls(segment, 0) == 1
 
 
 @pytest.mark.parametrize(
@@ -351,6 +351,34 @@ def test_an_append_that_a_signal_handler_tore_out_of_the_middle_spoils_no_other(
     journal.append(a_record(2), NOON)
 
     assert calls_in(path) == [a_record(2)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_calls_that_are_recorded_together_are_read_one_by_one(journal: Journal, count: int) -> None:
+    """With others before and behind them, as of one process."""
+    together = [a_record(number) for number in range(count)]
+    journal.append(a_record(8), NOON)
+    journal.append_all(together, NOON + 1)
+    journal.append(a_record(9), NOON + 2)
+
+    (segment,) = journal.segments()
+
+    assert calls_in(outbox_of(segment)) == [a_record(8), *together, a_record(9)]
+    assert count_calls(segment, 0) == count + 2
+
+
+def test_of_calls_that_are_recorded_together_a_part_is_never_read(journal: Journal) -> None:
+    """Whoever is killed in the middle has acknowledged none of them; they come again, perhaps to another process."""
+    together = [a_record(number) for number in range(3)]
+    journal.append_all(together, NOON)
+    (segment,) = journal.segments()
+    whole = segment.read_bytes()
+
+    for size in range(len(whole)):
+        segment.write_bytes(whole[:size])
+        assert calls_in(outbox_of(segment)) == [], size
+    segment.write_bytes(whole)
+    assert calls_in(outbox_of(segment)) == together
 
 
 def test_a_segment_that_somebody_deletes_is_said_and_another_one_begun(

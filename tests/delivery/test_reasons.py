@@ -33,7 +33,7 @@ CATALOG = Catalog()
         (State.UNATTRIBUTED, CONTRADICTION.reason, "two customers"),
         (State.UNATTRIBUTED, "bill_to(None): the application says that nobody pays", "bill_to(None)"),
         (State.UNATTRIBUTED, "userId: an id must not contain ';'", "invalid id"),
-        *((State.UNATTRIBUTED, refusal.reason, "identity refused") for refusal in REFUSALS),
+        *((State.UNATTRIBUTED, refusal.reason, "identity refused") for refusal in sorted(REFUSALS, key=str)),
         (State.UNMETERED, "the metered block failed", "call failed"),
         (State.UNMETERED, "alice_pages is missing", "number missing"),
         (State.UNMETERED, "alice_pages is negative", "impossible number"),

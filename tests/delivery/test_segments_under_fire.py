@@ -27,12 +27,12 @@ from otel_polar.delivery.outbox import Outbox
 outbox = Outbox(pathlib.Path(sys.argv[1]))
 outbox.record("{}", 1.0)
 signal.signal(signal.SIGTERM, lambda *_: print(outbox.waiting()))
-count_lines = module.count_lines
+count_calls = module.count_calls
 def interrupted(*arguments):
-    module.count_lines = count_lines
+    module.count_calls = count_calls
     os.kill(os.getpid(), signal.SIGTERM)
-    return count_lines(*arguments)
-module.count_lines = interrupted
+    return count_calls(*arguments)
+module.count_calls = interrupted
 print(outbox.waiting())
 """
 

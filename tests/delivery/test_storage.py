@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_polar.delivery import disk_room
+from otel_polar.delivery import storage as storage_module
 from otel_polar.delivery.files import OutboxDirectory
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
@@ -41,6 +44,11 @@ def make_storage() -> Iterator[MakeStorage]:
     for storage in made:
         for outbox in storage.outboxes:
             outbox.close()
+
+
+def problem_of(storage: Storage) -> str | None:
+    """What it says now."""
+    return storage.problem
 
 
 def an_orphan(directory: OutboxDirectory, name: str, count: int) -> Path:
@@ -364,3 +372,68 @@ def test_a_damaged_file_that_cannot_be_replaced_stays(
     assert path.exists()
     assert storage.waiting_on_disk() == 3
     assert "cannot be replaced" in caplog.text
+
+
+def test_what_is_committed_is_on_disk_or_refused_and_never_in_memory(
+    directory: OutboxDirectory, make_storage: MakeStorage
+) -> None:
+    """Whoever sent it keeps it, as long as it is refused."""
+    storage = make_storage(directory)
+    storage.commit([a_record(1), a_record(2)], NOON)
+    assert storage.waiting_on_disk() == 2
+    assert problem_of(storage) is None
+
+    with full_disk(storage.outboxes[0]), pytest.raises(OutboxError):
+        storage.commit([a_record(3)], NOON)
+
+    assert (storage.waiting_on_disk(), storage.waiting_in_memory()) == (2, 0)
+    assert problem_of(storage) is not None
+    storage.commit([a_record(3)], NOON)
+    assert storage.waiting_on_disk() == 3
+    assert problem_of(storage) is None
+
+
+def test_nothing_is_committed_without_a_directory_and_it_is_tried_again(
+    directory: OutboxDirectory, make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume that is mounted late is used as soon as it is there."""
+    monkeypatch.setattr(storage_module, "TRY_AGAIN_S", 0.0)
+    directory.path.touch()
+    storage = make_storage(directory)
+    for _ in range(2):
+        with pytest.raises(OutboxError, match="there is no outbox"):
+            storage.commit([a_record(1)], NOON)
+    assert "there is no outbox" in str(problem_of(storage))
+
+    directory.path.unlink()
+    storage.commit([a_record(1)], NOON)
+
+    assert storage.waiting_on_disk() == 1
+
+
+def test_some_of_a_disk_is_left_free_for_what_was_taken(
+    directory: OutboxDirectory, make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise nothing could be sent any more until a person makes room."""
+    storage = make_storage(directory)
+    storage.commit([a_record(1)], NOON)
+    monkeypatch.setattr(disk_room, "KEPT_FREE_BYTES", 2**62)
+
+    with pytest.raises(OutboxError, match="bytes are free on its disk"):
+        storage.commit([a_record(2)], NOON)
+
+
+def test_a_directory_that_somebody_deletes_is_made_again_with_what_was_in_it(
+    directory: OutboxDirectory, make_storage: MakeStorage
+) -> None:
+    """A clean-up that goes too far must not stop billing until somebody starts the process again."""
+    storage = make_storage(directory)
+    storage.commit([a_record(1)], NOON)
+    storage.outboxes[0].take_in()
+    shutil.rmtree(directory.path)
+
+    storage.tend()
+    storage.commit([a_record(2)], NOON)
+
+    assert storage.waiting_on_disk() == 2
+    assert problem_of(storage) is None
