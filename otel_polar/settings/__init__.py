@@ -9,19 +9,21 @@ option, the variable, the value and the limit.
     polar.py     where Polar is, and what it is sent     prices.py    what a call costs
     identity.py  who pays                                 capture.py   which spans there are
     delivery.py  from disk to Polar                       field.py     what one option is
+    serve.py     the service's own options                file.py      all of them from a file
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 from otel_polar.billing.catalog.options import CatalogOptions
 from otel_polar.billing.customer import CustomerKeys
 from otel_polar.settings.capture import CaptureSettings
 from otel_polar.settings.delivery import DeliverySettings
+from otel_polar.settings.field import load_values, settings_in
 from otel_polar.settings.identity import IdentitySettings
 from otel_polar.settings.polar import PolarSettings
 from otel_polar.settings.prices import PriceSettings
@@ -52,17 +54,10 @@ class Settings(DeliverySettings, CaptureSettings, PriceSettings, IdentitySetting
             TypeError: if an option does not exist.
         """
         environ = os.environ if environ is None else environ
-        known = {setting.name: setting.metadata for setting in fields(cls)}
+        known = settings_in(cls)
         if unknown := options.keys() - known.keys():
             raise TypeError(f"unknown option {min(unknown)!r}; the options are {', '.join(sorted(known))}")
-        values: dict[str, Any] = {}
-        for name, metadata in known.items():
-            variable: str = metadata["variable"]
-            value = options.get(name)
-            if value is None and variable:
-                value = environ.get(variable, "").strip() or None
-            if value is not None:
-                values[name] = metadata["convert"](f"{name} ({variable})" if variable else name, value)
+        values = load_values(cls, options, environ)
         if "outbox_dir" not in values:
             values["outbox_dir"] = _default_outbox_dir(environ)
         return cls(**values)
