@@ -13,10 +13,8 @@ and is counted in ``SpansRead.unreadable``.
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
-import zlib
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -25,6 +23,7 @@ from otel_polar.service.flat_spans import is_flat_span, record_of_flat_span
 from otel_polar.service.origin import SpansFormatError
 from otel_polar.service.otlp_json import is_request, parse, records_of_json, unknown
 from otel_polar.service.otlp_protobuf import records_of_protobuf
+from otel_polar.service.unzipping import GZIP_MAGIC, unzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +35,6 @@ __all__ = ["MAX_UNZIPPED_BYTES", "SpansFormatError", "SpansRead", "read_json", "
 MAX_UNZIPPED_BYTES: Final = 256 * 2**20
 """A few kilobytes of gzip can hold gigabytes."""
 
-_GZIP: Final = b"\x1f\x8b"
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 _LINES_TRIED: Final = 10
@@ -84,7 +82,7 @@ def read_spans(content: bytes) -> SpansRead:
         SpansFormatError: if any part of it is in no known form, or it unzips to more than ``MAX_UNZIPPED_BYTES``.
         ModuleNotFoundError: without the extra ``serve``, if it is not text.
     """
-    plain = _unzipped(content) if content.startswith(_GZIP) else content
+    plain = unzip(content, max_bytes=MAX_UNZIPPED_BYTES) if content.startswith(GZIP_MAGIC) else content
     if not plain.strip():
         return SpansRead([], 0)
     return _read(_records_of_text(plain)) if _is_text(plain) else read_protobuf(plain)
@@ -94,17 +92,6 @@ def _read(records: Iterable[SpanRecord | None]) -> SpansRead:
     every = list(records)
     spans = [record for record in every if record is not None]
     return SpansRead(spans, len(every) - len(spans))
-
-
-def _unzipped(content: bytes) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            plain = file.read(MAX_UNZIPPED_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SpansFormatError(f"{len(content)} bytes of gzip are damaged or cut off ({error})") from error
-    if len(plain) > MAX_UNZIPPED_BYTES:
-        raise SpansFormatError(f"{len(content)} bytes of gzip hold more than {MAX_UNZIPPED_BYTES}")
-    return plain
 
 
 def _is_text(content: bytes) -> bool:

@@ -12,12 +12,13 @@ import base64
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from otel_polar.service.origin import MAX_DEPTH, Origin, SpansFormatError, build_record, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from otel_polar.billing.span import SpanRecord
 
@@ -65,15 +66,27 @@ def records_of_json(document: object, *, line: int) -> Iterator[SpanRecord | Non
     Raises:
         SpansFormatError: if what should hold the spans is no array of objects.
     """
+    return (record_of(span, origin) for span, origin in objects_of_spans(document, line=line))
+
+
+def objects_of_spans(document: object, *, line: int) -> Iterator[tuple[object, Origin]]:
+    """The same spans as they are, each with where it came from."""
     for resource_spans in _array(document, "resource_spans", line=line):
         resource_attributes = _attributes(_field(_field(resource_spans, "resource"), "attributes"), 0)
         process = process_of(resource_attributes)
         scope_spans = _array(resource_spans, "scope_spans", line=line)
         for group in scope_spans or _array(resource_spans, "instrumentation_library_spans", line=line):
             scope = _field(group, "scope") or _field(group, "instrumentation_library")
-            origin = Origin(_text(_field(scope, "name")) or "", resource_attributes, process)
+            scope_name = _field(scope, "name")
+            origin = Origin(scope_name if _is_unicode(scope_name) else "", resource_attributes, process)
             for span in _array(group, "spans", line=line):
-                yield _record(span, origin)
+                yield span, origin
+
+
+def has_any_key(span: object, keys: AbstractSet[str]) -> bool:
+    """Whether a span has an attribute by any of these names."""
+    pairs = _field(span, "attributes")
+    return isinstance(pairs, list) and any(_text(_field(pair, "key")) in keys for pair in pairs)
 
 
 def read_int(value: object) -> int | None:
@@ -85,7 +98,11 @@ def read_int(value: object) -> int | None:
     return value if type(value) is int and -_INT64 <= value < _INT64 else None
 
 
-def _record(span: object, origin: Origin) -> SpanRecord | None:
+def record_of(span: object, origin: Origin, names: AbstractSet[str] | None = None) -> SpanRecord | None:
+    """Read a span, of its attributes only those of these *names* if there are any; ``None`` if it has no identity."""
+    pairs = _field(span, "attributes")
+    if names is not None and isinstance(pairs, list):
+        pairs = [pair for pair in pairs if _text(_field(pair, "key")) in names]
     return build_record(
         origin,
         name=_text(_field(span, "name")) or "",
@@ -95,7 +112,7 @@ def _record(span: object, origin: Origin) -> SpanRecord | None:
         start_time_unix_nano=read_int(_field(span, "start_time_unix_nano")),
         end_time_unix_nano=read_int(_field(span, "end_time_unix_nano")),
         failed=_field(_field(span, "status"), "code") in _STATUS_CODE_ERROR,
-        attributes=_attributes(_field(span, "attributes"), 0),
+        attributes=_attributes(pairs, 0),
         dropped_attributes=read_int(_field(span, "dropped_attributes_count")),
     )
 
@@ -152,6 +169,18 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _string(value: object) -> str | bytes | None:
+    """A text as an attribute has it; half a character, as JSON can hold it and UTF-8 cannot, makes it none."""
+    return value if _is_unicode(value) else b"" if isinstance(value, str) else None
+
+
+def _is_unicode(value: object) -> TypeGuard[str]:
+    try:
+        return isinstance(value, str) and (value.isascii() or bool(value.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
 def _bool(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -176,7 +205,7 @@ def _bytes(value: object) -> bytes | None:
 
 
 _SCALARS: Final[dict[str, Callable[[object], object]]] = {
-    **dict.fromkeys(("stringValue", "string_value"), _text),
+    **dict.fromkeys(("stringValue", "string_value"), _string),
     **dict.fromkeys(("boolValue", "bool_value"), _bool),
     **dict.fromkeys(("intValue", "int_value"), read_int),
     **dict.fromkeys(("doubleValue", "double_value"), _double),

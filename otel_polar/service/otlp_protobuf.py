@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.service.origin import MAX_DEPTH, Origin, SpansFormatError, build_record, process_of
+from otel_polar.service.wire import INSTRUMENTATION_LIBRARY_SPANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from otel_polar.billing.span import SpanRecord
 
 _STATUS_CODE_ERROR: Final = 2
-
-_INSTRUMENTATION_LIBRARY_SPANS: Final = 1000
-"""The field that ``scope_spans`` replaced in opentelemetry-proto 0.15; its messages have the same bytes."""
 
 _NO_VALUE: Final = (None, "string_value_strindex")
 """An AnyValue that is empty, or that only profiles may use and others read as empty."""
@@ -35,12 +33,12 @@ def records_of_protobuf(content: bytes) -> Iterator[SpanRecord | None]:
         ModuleNotFoundError: without the extra ``serve``.
     """
     for resource_spans in _message(content).resource_spans:
-        resource_attributes = _attributes(resource_spans.resource.attributes, 0)
+        resource_attributes = attributes_of(resource_spans.resource.attributes)
         process = process_of(resource_attributes)
         for scope_spans in resource_spans.scope_spans or _instrumentation_library_spans(resource_spans):
             origin = Origin(scope_spans.scope.name, resource_attributes, process)
             for span in scope_spans.spans:
-                yield _record(span, origin)
+                yield record_of(span, origin)
 
 
 def _message(content: bytes) -> TracesData:
@@ -65,14 +63,15 @@ def _instrumentation_library_spans(resource_spans: ResourceSpans) -> Iterator[Sc
     from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans  # noqa: PLC0415 - an extra
 
     for field in UnknownFieldSet(resource_spans):
-        if field.field_number == _INSTRUMENTATION_LIBRARY_SPANS and isinstance(field.data, bytes):
+        if field.field_number == INSTRUMENTATION_LIBRARY_SPANS and isinstance(field.data, bytes):
             try:
                 yield ScopeSpans.FromString(field.data)
             except DecodeError as error:
                 raise SpansFormatError("instrumentation_library_spans that are no OTLP message") from error
 
 
-def _record(span: Span, origin: Origin) -> SpanRecord | None:
+def record_of(span: Span, origin: Origin) -> SpanRecord | None:
+    """Read a span; ``None`` if it cannot be told from another."""
     return build_record(
         origin,
         name=span.name,
@@ -82,12 +81,13 @@ def _record(span: Span, origin: Origin) -> SpanRecord | None:
         start_time_unix_nano=span.start_time_unix_nano,
         end_time_unix_nano=span.end_time_unix_nano,
         failed=span.status.code == _STATUS_CODE_ERROR,
-        attributes=_attributes(span.attributes, 0),
+        attributes=attributes_of(span.attributes),
         dropped_attributes=span.dropped_attributes_count,
     )
 
 
-def _attributes(pairs: Iterable[KeyValue], depth: int) -> dict[str, object]:
+def attributes_of(pairs: Iterable[KeyValue], depth: int = 0) -> dict[str, object]:
+    """Attributes as Python's values, without those that are empty."""
     values = ((pair.key, _value(pair.value, depth)) for pair in pairs)
     return {key: value for key, value in values if value is not None}
 
@@ -99,5 +99,5 @@ def _value(value: AnyValue, depth: int) -> object:
     if kind == "array_value":
         return tuple(_value(item, depth + 1) for item in value.array_value.values)
     if kind == "kvlist_value":
-        return _attributes(value.kvlist_value.values, depth + 1)
+        return attributes_of(value.kvlist_value.values, depth + 1)
     return getattr(value, kind)
