@@ -15,6 +15,7 @@ from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.outbox import outbox_app
 from otel_polar.cli.price import price
 from otel_polar.cli.sandbox import sandbox
+from otel_polar.cli.serve import serve
 
 app = typer.Typer(
     name="otel-polar",
@@ -27,6 +28,7 @@ app.command()(demo)
 app.command()(sandbox)
 app.command("explain")(explain_spans)
 app.command()(price)
+app.command()(serve)
 app.add_typer(outbox_app)
 
 
