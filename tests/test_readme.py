@@ -28,6 +28,9 @@ from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
 from otel_polar.billing.usage import TokenUsage
 from otel_polar.delivery.rows import State
+from otel_polar.settings.field import settings_in
+from otel_polar.settings.file import load_config
+from otel_polar.settings.serve import KafkaSettings, ServeSettings
 from tests.delivery.support import START_UNIX_NANO, a_call
 from tests.unmeasured import unmeasured_environment
 
@@ -64,6 +67,16 @@ def test_the_settings_table_is_that_of_the_settings() -> None:
     assert rows == [(setting.name, setting.metadata["variable"]) for setting in fields(Settings)]
     for setting in fields(Settings):
         assert f"| {setting.metadata['about']} |" in README
+
+
+def test_the_table_of_the_service_is_that_of_its_settings() -> None:
+    """The same of the service's own options."""
+    rows = re.findall(r"^\| `serve\.([\w.]+)` \| (?:`(\w+)`|\u2013) \|", README, flags=re.MULTILINE)
+    tables = (("", settings_in(ServeSettings)), ("kafka.", settings_in(KafkaSettings)))
+    known = {f"{prefix}{name}": each for prefix, table in tables for name, each in table.items()}
+
+    assert rows == [(name, each["variable"]) for name, each in known.items()]
+    assert [name for name, each in known.items() if f"| {each['about']} |" not in README] == []
 
 
 def test_the_event_is_the_one_that_is_built() -> None:
@@ -164,7 +177,7 @@ def test_what_price_is_shown_to_say_is_what_it_says() -> None:
 
 def test_the_rate_card_shown_is_one() -> None:
     """It is copied, and changed a little."""
-    (block,) = fenced("toml")
+    block, _ = fenced("toml")
     card = RateCard.from_text(block, "prices.toml")
     at = datetime(2026, 11, 20, tzinfo=UTC)
     usage = TokenUsage(1_000, 100)
@@ -182,6 +195,17 @@ def test_the_rate_card_shown_is_one() -> None:
         Decimal("0.0004"),
         None,
     ]
+
+
+def test_the_settings_file_shown_is_one(tmp_path: Path) -> None:
+    """It is copied, too; only its file of tokens is elsewhere."""
+    _, block = fenced("toml")
+    file = tmp_path / "otel-polar.toml"
+    file.write_text(block)
+
+    loaded = load_config(file, serve={}, kafka={}, environ={})
+
+    assert (loaded.settings.server, loaded.serve.host, loaded.serve.needs_token) == ("production", "0.0.0.0", True)  # noqa: S104
 
 
 def test_the_resolver_shown_is_accepted_and_prices() -> None:
