@@ -126,6 +126,7 @@ def serve(polar: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """One for all that only ask it."""
     with Serve(tmp_path_factory.mktemp("serve"), polar.url, {"OTEL_POLAR_SERVE_MAX_REQUEST_MIB": "2"}) as running:
         yield running
+        assert running.stop() == 0
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,7 @@ def guarded(polar: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> I
     environment = {"OTEL_POLAR_SERVE_TOKENS": SENDER, "OTEL_POLAR_SERVE_OPERATOR_TOKENS": OPERATOR}
     with Serve(tmp_path_factory.mktemp("guarded"), polar.url, environment) as running:
         yield running
+        assert running.stop() == 0
 
 
 @pytest.fixture
