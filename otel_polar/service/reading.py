@@ -57,6 +57,8 @@ class SpanReader:
         self._pipeline = pipeline
         self._keys = settings.customer_keys
         self._naming = self._keys.naming
+        # With whoever is named, a member of theirs may be.
+        self._of_users = self._keys.all_attributes
         self._tag_keys = tuple(settings.tags)
 
     def read_protobuf(self, content: bytes) -> CallsRead:
@@ -117,7 +119,7 @@ class SpanReader:
             span.attributes,
             self._keys,
             carried=None,
-            inherited=naming_around(span, partial(request.span, self._naming), self._naming)
+            inherited=naming_around(span, partial(request.span, self._of_users), self._naming)
             if self._naming.isdisjoint(span.attributes)
             else {},
             resource_attributes=span.resource_attributes,

@@ -137,12 +137,13 @@ def test_a_name_that_is_written_with_escapes_is_found(reader: SpanReader) -> Non
 @FORMS
 def test_a_user_named_around_the_call_in_the_same_process_pays(reader: SpanReader, form: str) -> None:
     """Many applications name the user on the span of the request only, as `otel-polar explain` takes it, too."""
-    outer = span(span_id=bytes.fromhex(PARENT_ID), attributes=pairs({"enduser.id": "user_7"}))
+    named = {"enduser.id": "user_7", "memberId": "member_1", **HTTP}
+    outer = span(span_id=bytes.fromhex(PARENT_ID), attributes=pairs(named))
     middle = span(span_id=bytes.fromhex("a" * 16), parent_span_id=bytes.fromhex(PARENT_ID), attributes=pairs(HTTP))
 
     calls = read(reader, request(call_span(parent_id="a" * 16), middle, outer, resource={"service.name": "x"}), form)
 
-    assert [each["external_id"] for each in customers(calls)] == ["user_7"]
+    assert [(each["external_id"], each["member_id"]) for each in customers(calls)] == [("user_7", "member_1")]
 
 
 @FORMS
