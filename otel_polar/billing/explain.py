@@ -143,7 +143,7 @@ def _customer(
         span.attributes,
         keys,
         carried=carried,
-        inherited=naming_around(span, look_up, keys.naming),
+        inherited=naming_around(span, look_up, keys),
         resource_attributes=span.resource_attributes,
         attribute_length_limit=span.attribute_length_limit,
     )

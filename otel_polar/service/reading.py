@@ -119,7 +119,7 @@ class SpanReader:
             span.attributes,
             self._keys,
             carried=None,
-            inherited=naming_around(span, partial(request.span, self._of_users), self._naming)
+            inherited=naming_around(span, partial(request.span, self._of_users), self._keys)
             if self._naming.isdisjoint(span.attributes)
             else {},
             resource_attributes=span.resource_attributes,

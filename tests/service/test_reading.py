@@ -162,6 +162,22 @@ def test_a_user_named_by_another_process_or_beyond_a_missing_span_does_not_pay(r
 
 
 @FORMS
+def test_a_user_further_out_does_not_pay_where_a_nearer_name_may_be_lost(reader: SpanReader, form: str) -> None:
+    """A span has a limit of attributes, and the id that went to make room may have been somebody else's."""
+    outer = span(span_id=bytes.fromhex(PARENT_ID), attributes=pairs({"enduser.id": "user_7"}))
+    middle = span(
+        span_id=bytes.fromhex("a" * 16),
+        parent_span_id=bytes.fromhex(PARENT_ID),
+        attributes=pairs(HTTP),
+        dropped_attributes_count=1,
+    )
+
+    (found,) = customers(read(reader, request(call_span(parent_id="a" * 16), middle, outer), form))
+
+    assert "unattributed" in found
+
+
+@FORMS
 def test_spans_around_each_other_in_a_circle_come_to_an_end(reader: SpanReader, form: str) -> None:
     """Whoever sends can say anything."""
     first = call_span("a" * 16, parent_id="b" * 16)
