@@ -214,6 +214,19 @@ def number(minimum: float, maximum: float) -> Callable[[str, object], float]:
     return convert
 
 
+def whole(minimum: int, maximum: int) -> Callable[[str, object], int]:
+    """The same of whole numbers."""
+    in_range = number(minimum, maximum)
+
+    def convert(name: str, value: object) -> int:
+        found = in_range(name, value)
+        if found != int(found):
+            raise ConfigError(f"{name} is {value!r}: it must be a whole number")
+        return int(found)
+
+    return convert
+
+
 def _shown(value: object) -> str:
     try:
         return repr(value)

@@ -205,7 +205,7 @@ def test_the_settings_file_shown_is_one(tmp_path: Path) -> None:
 
     loaded = load_config(file, serve={}, kafka={}, environ={})
 
-    assert (loaded.settings.server, loaded.serve.host, loaded.serve.needs_token) == ("production", "0.0.0.0", True)  # noqa: S104
+    assert (loaded.settings.server, loaded.serve.host, loaded.serve.needs_token) == ("production", "0.0.0.0", True)  # noqa: S104 - as shown
 
 
 def test_the_resolver_shown_is_accepted_and_prices() -> None:

@@ -45,8 +45,9 @@ def serve(
     # gRPC writes a line of its own for each stranger whose handshake fails, beside the log.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with needs_extra("cli", "serve"):
-        from otel_polar.service.logs import set_up_logs  # noqa: PLC0415 - grpcio and others are an extra
-        from otel_polar.service.server import CannotListenError, Service, check_service  # noqa: PLC0415 - as above
+        from otel_polar.service.guards import check_service  # noqa: PLC0415 - grpcio and others are an extra
+        from otel_polar.service.logs import set_up_logs  # noqa: PLC0415 - as above
+        from otel_polar.service.server import CannotListenError, Service  # noqa: PLC0415 - as above
         from otel_polar.settings.file import load_config  # noqa: PLC0415 - as above
     options: dict[str, Any] = {
         "host": host,
@@ -58,8 +59,8 @@ def serve(
     try:
         loaded = load_config(config, serve=options, kafka={"brokers": kafka})
         set_up_logs(loaded.serve)
-        check_service(loaded)
         if check:
+            check_service(loaded)
             typer.echo(_summary(loaded))
             return
         service = Service(loaded)

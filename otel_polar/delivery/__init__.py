@@ -31,6 +31,7 @@
     hanging_up.py an end for a request as a whole
     storage.py    where this process's calls lie: its file, and the memory that stands in for it
     files.py      which process owns which outbox file
+    locks.py      the lock beside each of them
     transfer.py   what one outbox holds, carried over to another
     making.py     a new file is there as a whole, or not at all
     damage.py     what SQLite does not tell of a damaged file

@@ -24,12 +24,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from filelock import BaseFileLock, FileLock, Timeout
-
 from otel_polar.delivery import beside
 from otel_polar.delivery.damage import copy_log_aside, is_log_short, make_as_long_as_it_was, read_log_index
 from otel_polar.delivery.filesystems import network_filesystem
 from otel_polar.delivery.journal import outbox_of, segments_of
+from otel_polar.delivery.locks import lock_path, try_lock
 from otel_polar.delivery.making import make_file, remove_unfinished
 from otel_polar.delivery.notices import logger
 from otel_polar.delivery.outbox import Outbox
@@ -38,6 +37,8 @@ from otel_polar.errors import OutboxDamagedError, OutboxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from filelock import BaseFileLock
 
     from otel_polar.delivery.database import Durability
     from otel_polar.delivery.notices import Notices
@@ -71,7 +72,7 @@ class OwnedOutbox:
         # Before the lock is given back: without the file nobody adopts it, and whoever has opened the lock's file
         # already finds that out when they have the lock.
         self.path.unlink(missing_ok=True)
-        _lock_path(self.path).unlink(missing_ok=True)
+        lock_path(self.path).unlink(missing_ok=True)
         self._lock.release()
 
     def put_aside(self) -> str:
@@ -159,7 +160,7 @@ class OutboxDirectory:
         paths |= {path.with_suffix("") for path in self.path.glob("outbox-*.db.lock")}
         for path in sorted(paths):
             try:
-                lock = _try_lock(path)
+                lock = try_lock(path)
             except OSError as error:
                 # Another user's, most likely; ours is beside it.
                 self._notices.error(f"unusable:{path}", "outbox %s cannot be locked: %s", path, error)
@@ -169,7 +170,7 @@ class OutboxDirectory:
             # Between the listing and the lock the last owner may have removed it, and the lock made its file anew.
             if not path.exists() and not segments_of(path):
                 remove_unfinished(path)
-                _lock_path(path).unlink(missing_ok=True)
+                lock_path(path).unlink(missing_ok=True)
                 lock.release()
                 continue
             try:
@@ -230,7 +231,7 @@ class OutboxDirectory:
         Raises:
             OSError: if the directory cannot be written.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make()
         (self.path / _REPRICE).touch(mode=0o600)
 
     def reprice_asked_at(self) -> int | None:
@@ -252,7 +253,7 @@ class OutboxDirectory:
         """Whether a process that lives has a file here."""
         for path in self.path.glob("outbox-*.db"):
             try:
-                lock = _try_lock(path)
+                lock = try_lock(path)
             except OSError:
                 continue
             if lock is None:
@@ -268,10 +269,10 @@ class OutboxDirectory:
             OutboxError: if the file cannot be used.
         """
         path = self.path / f"outbox-{secrets.token_hex(4)}.db"
-        lock = _try_lock(path)
+        lock = try_lock(path)
         if lock is None:
             raise OutboxError(f"outbox {path} is locked by another process")
-        if not _lock_path(path).exists():
+        if not lock_path(path).exists():
             # Whoever tidies up has had it for a moment: it is a lock of nothing.
             lock.release()
             return self.create()
@@ -291,29 +292,6 @@ def directory_name(server: str, base_url: str | None, access_token: str) -> str:
     place = server if base_url is None else _UNSAFE.sub("-", urlsplit(base_url).netloc)
     identity = f"{base_url or server}\n{access_token}"
     return f"{place}-{sha256(identity.encode()).hexdigest()[:_FINGERPRINT_DIGITS]}"
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
-
-
-class _Lock(FileLock):
-    def __del__(self) -> None:  # type: ignore[override]
-        """Keep it: the operating system lets go of it.
-
-        When an interpreter ends, this object may go before the connection to the file, which is then closed, and its
-        log folded into it, under the eyes of the next owner.
-        """
-
-
-def _try_lock(path: Path) -> BaseFileLock | None:
-    # thread_local=False: the delivery thread may release what the application's thread acquired.
-    lock = _Lock(_lock_path(path), timeout=0, mode=0o600, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        return None
-    return lock
 
 
 def _put_aside(path: Path) -> str:

@@ -3,6 +3,7 @@
 The service, `otel-polar serve`::
 
     server.py          what listens, what records, what delivers, and how all of it comes to an end
+    guards.py          whether the settings can be used, and who is let in
     receiver.py        one export request: within bounds, read, recorded, and only then acknowledged
     otlp_http.py       over HTTP
     otlp_grpc.py       over gRPC

@@ -32,7 +32,7 @@ class BoundedProtocol(H11Protocol):
         self._looked_at: RequestResponseCycle | None = None
         self._looking: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         """Take it, or not."""
         super().connection_made(transport)
         if len(self.connections) > self._max_connections:

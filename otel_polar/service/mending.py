@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]  # it tells no types
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from otel_polar.service.origin import SpansFormatError
@@ -40,7 +40,7 @@ def _mend(message: Message, content: bytes, attributes: int) -> None:
         # Numbers before it.
         _merge(message, content[position:tag])
         if not _merge(message, content[tag:end]) and number == attributes and (key := _key(content, begin, end)):
-            getattr(message, "attributes").append(KeyValue(key=key, value=AnyValue(bytes_value=b"")))  # noqa: B009
+            getattr(message, "attributes").append(KeyValue(key=key, value=AnyValue(bytes_value=b"")))  # noqa: B009 - not every message has them
         position = end
     _merge(message, content[position:])
 

@@ -70,7 +70,7 @@ class Metrics:
         if kafka is None:
             return
         for name, description in _KAFKA.items():
-            asked = _asking(lambda name=name: kafka.counts[name])  # type: ignore[misc]
+            asked = _asking(lambda name=name: kafka.counts[name])  # type: ignore[misc]  # of a lambda with a default
             meter.create_observable_counter(f"{METER_NAME}.kafka.{name}", [asked], "{message}", description)
         meter.create_observable_up_down_counter(
             f"{METER_NAME}.kafka.partitions", [_asking(lambda: kafka.assigned)], "{partition}", "Read by this replica"

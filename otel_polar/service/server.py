@@ -18,21 +18,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import uvicorn
 
-from otel_polar.delivery.card_file import CardFile
-from otel_polar.delivery.notices import Notices, logger
+from otel_polar.delivery.notices import logger
 from otel_polar.delivery.pipeline import Pipeline
-from otel_polar.errors import ConfigError
 from otel_polar.service import otlp_grpc, otlp_http
-from otel_polar.service.certificates import Certificates
 from otel_polar.service.connections import KEEP_ALIVE_S, BoundedProtocol
-from otel_polar.service.kafka.consumer import check_consumer
+from otel_polar.service.guards import check_service
 from otel_polar.service.kafka.source import KafkaSource
 from otel_polar.service.metrics import Metrics
 from otel_polar.service.operation import create_operation
 from otel_polar.service.page import Source, create_page
 from otel_polar.service.reading import SpanReader
 from otel_polar.service.receiver import Receiver
-from otel_polar.service.tokens import Tokens
 from otel_polar.settings.serve import MIB
 
 if TYPE_CHECKING:
@@ -55,14 +51,6 @@ class Addresses(NamedTuple):
 
     grpc: str
     http: str
-
-
-class Guards(NamedTuple):
-    """Who is let in."""
-
-    senders: Tokens
-    operators: Tokens
-    certificates: Certificates | None
 
 
 class CannotListenError(Exception):
@@ -198,7 +186,7 @@ class Service:
         config = uvicorn.Config(
             self._app(),
             # Its limits of headers are strict, and it needs no compiler.
-            http=partial(BoundedProtocol, max_connections=serve.max_connections),  # type: ignore[arg-type]
+            http=partial(BoundedProtocol, max_connections=serve.max_connections),  # type: ignore[arg-type]  # uvicorn calls it
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -245,37 +233,6 @@ class Service:
         while self._guards.certificates is not None:
             await asyncio.sleep(LOOK_EVERY_S)
             self._guards.certificates.look_again()
-
-
-def check_service(config: ServiceConfig) -> Guards:
-    """Everything that can be said of settings before the outbox is opened and anything is listened to.
-
-    Raises:
-        ConfigError: if one of them cannot be used.
-    """
-    settings, serve = config
-    CardFile.of(settings)
-    if settings.access_token is None:
-        raise ConfigError(
-            "access_token (POLAR_ACCESS_TOKEN) is not set: without it nobody can be billed, and nothing is recorded"
-        )
-    if settings.outbox_dir is None:
-        raise ConfigError(
-            "outbox_dir (OTEL_POLAR_OUTBOX_DIR) is not set, and neither is HOME: a directory is needed that outlives"
-            " the process"
-        )
-    if without_effect := config.without_effect():
-        logger.warning(
-            "%s has no effect in a service, which sees spans that have ended, and no baggage", ", ".join(without_effect)
-        )
-    if serve.kafka.brokers is not None:
-        check_consumer(serve.kafka)
-    notices = Notices()
-    return Guards(
-        Tokens("serve.tokens", serve.tokens, serve.tokens_file, notices),
-        Tokens("serve.operator_tokens", serve.operator_tokens, serve.operator_tokens_file, notices),
-        Certificates.of(serve, notices),
-    )
 
 
 def _address(host: str, port: int) -> str:

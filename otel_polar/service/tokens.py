@@ -69,6 +69,7 @@ class Tokens:
         self._look_at = 0.0
         self._seen: tuple[int, int, int] | None = None
         self._going: frozenset[bytes] = frozenset()
+        self._gone_at = 0.0
         if file is not None:
             self._read(file)
         self.is_required = bool(self._always) or file is not None
@@ -97,14 +98,14 @@ class Tokens:
     def _look_again(self, file: Path) -> None:
         self._look_at = self._monotonic() + LOOK_EVERY_S
         try:
-            if _identity(file) == self._seen:
-                self._going = frozenset()
-            else:
-                before = self._from_file
+            if _identity(file) != self._seen:
+                before = self._from_file | self._going
                 self._read(file)
-                # Somebody may be in the middle of writing it: what is missing stays good until the next look.
-                self._going = before - self._from_file
+                # Somebody may be in the middle of writing it: what is missing stays good for a while.
+                self._going, self._gone_at = before - self._from_file, self._look_at
                 self._notices.over(f"tokens:{self._name}", "%s: %s can be read again", self._name, file)
+            elif self._monotonic() >= self._gone_at:
+                self._going = frozenset()
         except (ConfigError, OSError) as error:
             # A file that is half written or gone must not lock everybody out.
             self._notices.error(f"tokens:{self._name}", "%s; the tokens read before stay good", error)

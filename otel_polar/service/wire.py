@@ -208,9 +208,10 @@ def without_structures(content: bytes, begin: int, end: int) -> bytes:
     kept: list[bytes] = []
     position = begin
     for number, value_begin, value_end in parts:
-        if number == ATTRIBUTES and not _is_text(content, value_begin, value_end):
+        is_structure = number == ATTRIBUTES and not _is_text(content, value_begin, value_end)
+        if is_structure:
             room -= value_end - value_begin
-        if number in _NOT_READ or (number == ATTRIBUTES and room < 0 and not _is_text(content, value_begin, value_end)):
+        if number in _NOT_READ or (is_structure and room < 0):
             kept.append(content[position : tag_before(content, number, value_begin, value_end)])
             position = value_end
     return b"".join([*kept, content[position:end]])

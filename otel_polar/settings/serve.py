@@ -21,18 +21,6 @@ _LAST_PORT: Final = 65_535
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 
 
-def _whole(minimum: int, maximum: int) -> Any:
-    in_range = converters.number(minimum, maximum)
-
-    def convert(name: str, value: object) -> int:
-        found = in_range(name, value)
-        if found != int(found):
-            raise ConfigError(f"{name} is {value!r}: it must be a whole number")
-        return int(found)
-
-    return convert
-
-
 def _topic(name: str, value: object) -> str:
     checked = converters.text(name, value)
     if not _TOPIC.fullmatch(checked):
@@ -100,14 +88,14 @@ class ServeSettings:
         variable="OTEL_POLAR_SERVE_GRPC_PORT",
         unit="port, 0 to 65535",
         about="Port for OTLP/gRPC; 0 lets the system choose.",
-        convert=_whole(0, _LAST_PORT),
+        convert=converters.whole(0, _LAST_PORT),
     )
     http_port: int = setting(
         4318,
         variable="OTEL_POLAR_SERVE_HTTP_PORT",
         unit="port, 0 to 65535",
         about="Port for OTLP/HTTP, the probes, the metrics and the status page; 0 lets the system choose.",
-        convert=_whole(0, _LAST_PORT),
+        convert=converters.whole(0, _LAST_PORT),
     )
     tokens: tuple[str, ...] = setting(
         (),
@@ -173,7 +161,7 @@ class ServeSettings:
         variable="OTEL_POLAR_SERVE_MAX_REQUEST_MIB",
         unit="MiB, 1 to 1024",
         about="The largest request, after decompression. A sender drops what is larger.",
-        convert=_whole(1, 1_024),
+        convert=converters.whole(1, 1_024),
     )
     max_in_flight_mib: int = setting(
         256,
@@ -181,14 +169,14 @@ class ServeSettings:
         unit="MiB, 1 to 65536",
         about="Requests at the same time, after decompression, at least twice `max_request_mib`. What is more is to be"
         " sent again.",
-        convert=_whole(1, 65_536),
+        convert=converters.whole(1, 65_536),
     )
     max_connections: int = setting(
         1_000,
         variable="OTEL_POLAR_SERVE_MAX_CONNECTIONS",
         unit="connections, 1 to 100000",
         about="Connections at the same time, of each port.",
-        convert=_whole(1, 100_000),
+        convert=converters.whole(1, 100_000),
     )
     log_format: str = setting(
         "text",

@@ -152,7 +152,7 @@ class TestWhatIsSent:
         polar: SandboxServer,
         number_before: int,
         encoding: str,
-        is_json: bool,  # noqa: FBT001
+        is_json: bool,  # noqa: FBT001 - parametrised
     ) -> None:
         """A success has the encoding of the request and no partial success in it (OTLP 1.9, "Full Success")."""
         message = request(call_span(), call_span())
@@ -264,7 +264,7 @@ class TestAnswers:
         serve: Serve,
         content: bytes,
         headers: dict[str, str],
-        is_zipped: bool,  # noqa: FBT001
+        is_zipped: bool,  # noqa: FBT001 - parametrised
     ) -> None:
         """Never a 500, after which a sender drops what it has, and never silence."""
         extra = {"Content-Encoding": "gzip"} if is_zipped else {}
@@ -403,7 +403,7 @@ class TestTheStart:
 
     def test_where_others_can_connect_is_refused_without_a_guard(self, tmp_path: Path) -> None:
         """The message names every way out."""
-        ended = run("--host", "0.0.0.0", POLAR_ACCESS_TOKEN=TOKEN, OTEL_POLAR_OUTBOX_DIR=str(tmp_path))  # noqa: S104
+        ended = run("--host", "0.0.0.0", POLAR_ACCESS_TOKEN=TOKEN, OTEL_POLAR_OUTBOX_DIR=str(tmp_path))  # noqa: S104 - that is what is refused
 
         assert ended.returncode == 1
         assert "--allow-unauthenticated" in ended.stderr

@@ -48,7 +48,7 @@ def tokens(*given: str, file: Path | None = None, clock: Clock | None = None) ->
         ("Bearer " + "x" * 100_000, False, "far too much"),
     ],
 )
-def test_only_a_whole_token_by_a_known_scheme_is_accepted(authorization: str, is_good: bool, why: str) -> None:  # noqa: FBT001
+def test_only_a_whole_token_by_a_known_scheme_is_accepted(authorization: str, is_good: bool, why: str) -> None:  # noqa: FBT001 - a row
     """Whoever gets in can bill anybody."""
     assert tokens(OLD, NEW).accept(authorization) is is_good, why
 
@@ -89,6 +89,7 @@ def test_a_token_that_is_missing_while_the_file_is_being_written_stays_good(tmp_
 
     file.write_text(f"{OLD}\n")
     clock.now += 2.0
+    assert not guard.accept("Bearer of a stranger, for whom the file is looked at again")
     assert guard.accept(f"Bearer {NEW}")
     file.write_text(f"{OLD}\n{NEW}\n")
     clock.now += 2.0

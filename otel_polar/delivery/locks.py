@@ -1,0 +1,39 @@
+"""The lock beside an outbox file: whoever has it owns the file, and the operating system lets go of it at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def lock_path(path: Path) -> Path:
+    """Where the lock of the file at *path* is."""
+    return path.with_name(f"{path.name}.lock")
+
+
+class _Lock(FileLock):
+    def __del__(self) -> None:  # type: ignore[override]
+        """Keep it: the operating system lets go of it.
+
+        When an interpreter ends, this object may go before the connection to the file, which is then closed, and its
+        log folded into it, under the eyes of the next owner.
+        """
+
+
+def try_lock(path: Path) -> BaseFileLock | None:
+    """The lock of the file at *path*, held by this process; ``None`` if another one has it.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    # thread_local=False: the delivery thread may release what the application's thread acquired.
+    lock = _Lock(lock_path(path), timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock
