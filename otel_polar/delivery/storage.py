@@ -167,8 +167,8 @@ class Storage:
                 self._move_memory(own.outbox)
 
     def _move_memory(self, into: Outbox) -> None:
+        # It goes past the journal: whether that can be written again, the next call will tell.
         if self._memory is not None and (moved := move_outbox(self._memory, into)):
-            self._notices.over("disk", "the outbox can be written again")
             logger.warning("%d calls moved from memory to the outbox", moved)
 
     def replace(self, outbox: Outbox) -> None:

@@ -116,6 +116,24 @@ def test_a_disk_that_is_full_again_is_said_again(
     assert caplog.text.count("can be written again") == 2
 
 
+def test_a_disk_that_stays_full_is_said_once_even_if_what_memory_holds_gets_past_the_journal(
+    directory: OutboxDirectory,
+    make_storage: MakeStorage,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Otherwise every call of a long outage would be an error and its end."""
+    storage = make_storage(directory)
+    storage.open()
+    with full_disk(storage.outboxes[0]):
+        for number in range(3):
+            storage.record(a_record(number), NOON)
+            storage.tend()
+
+    assert storage.waiting_on_disk() == 3
+    assert caplog.text.count("Calls are kept in memory") == 1
+    assert "can be written again" not in caplog.text
+
+
 def test_a_call_that_ends_while_this_thread_opens_the_file_is_recorded_after_it(
     directory: OutboxDirectory,
     make_storage: MakeStorage,
