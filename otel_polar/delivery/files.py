@@ -194,6 +194,7 @@ class OutboxDirectory:
 
     def _open_in_doubt(self, path: Path) -> Outbox:
         """Open the file of a process that may have died, and say what is missing."""
+        remove_unfinished(path)
         log_before = read_log_index(path)
         if make_as_long_as_it_was(path):
             self._notices.error(f"short:{path}", "outbox %s has been truncated; what can be read of it goes on", path)

@@ -14,6 +14,8 @@ import shutil
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from otel_polar.delivery.making import UNFINISHED
+
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
@@ -45,7 +47,7 @@ def make_own(path: Path) -> None:
     for side_file in ("", "-wal"):
         file = path.with_name(f"{path.name}{side_file}")
         if file.exists():
-            copy = file.with_name(f"{file.name}.new")
+            copy = file.with_name(f"{file.name}{UNFINISHED}")
             shutil.copy(file, copy)
             copy.replace(file)
     # It is made anew from the log.

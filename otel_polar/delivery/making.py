@@ -12,7 +12,8 @@ from otel_polar.delivery.statements import SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
-_UNFINISHED: Final = ".new"
+UNFINISHED: Final = ".new"
+"""Ends the name of what becomes another file when it is whole."""
 
 
 def make_file(path: Path) -> None:
@@ -22,7 +23,7 @@ def make_file(path: Path) -> None:
         OSError: if the directory cannot be written, or has such a file.
         sqlite3.Error: if it cannot be filled.
     """
-    unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
+    unfinished = path.with_name(f"{path.name}{UNFINISHED}")
     # Made here, not by SQLite, for its mode; SQLite gives the same one to the files beside it.
     os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC, mode=0o600))
     with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
@@ -32,6 +33,6 @@ def make_file(path: Path) -> None:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what is left of a file whose process died while making it."""
-    for side_file in ("", "-journal"):
-        path.with_name(f"{path.name}{_UNFINISHED}{side_file}").unlink(missing_ok=True)
+    """Remove what is left of a file, or of a copy of it, whose process died while making it. For the lock's owner."""
+    for name in (UNFINISHED, f"{UNFINISHED}-journal", f"-wal{UNFINISHED}"):
+        path.with_name(f"{path.name}{name}").unlink(missing_ok=True)

@@ -233,6 +233,21 @@ def test_what_a_process_left_that_was_killed_while_it_made_a_file_is_removed(dir
     assert list(directory.path.iterdir()) == []
 
 
+def test_what_a_process_left_that_was_killed_while_it_copied_a_file_is_removed(directory: OutboxDirectory) -> None:
+    """A forked child does not use the file its parent had open, but a copy; the file is whole until that is, too."""
+    directory.path.mkdir()
+    owned = directory.create()
+    owned.release()
+    for side_file in ("", "-wal"):
+        owned.path.with_name(f"{owned.path.name}{side_file}.new").write_bytes(b"half of it")
+
+    (orphan,) = directory.orphans()
+
+    assert orphan.path == owned.path
+    assert list(directory.path.glob("*.new")) == []
+    orphan.release()
+
+
 def test_a_file_that_cannot_be_made_is_an_error_that_names_it(
     directory: OutboxDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
