@@ -116,7 +116,7 @@ class Rates:
     def of_tiers(cls, tiers: Iterable[tuple[int, Prices]], usd_per_request: Decimal = ZERO) -> Rates:
         """Prices that are complete already: for each tier above how many input tokens, lowest first, from 0."""
         rates = cls.__new__(cls)
-        rates._set(tiers, usd_per_request)  # noqa: SLF001 - its own
+        rates._set(tiers, usd_per_request)  # noqa: SLF001 - of its own class
         return rates
 
     def _set(self, tiers: Iterable[tuple[int, Prices]], usd_per_request: Decimal) -> None:

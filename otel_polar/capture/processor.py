@@ -101,7 +101,7 @@ class PolarSpanProcessor(SpanProcessor):
         self._runs: Runs | None = None
         if self._span_rules or settings.agent_event_name is not None:
             # Not asked for every span: that would be a tenth of what on_end takes.
-            self.on_end = self._on_end_of_any  # type: ignore[method-assign]
+            self.on_end = self._on_end_of_any  # type: ignore[method-assign]  # on purpose, as said
         if settings.access_token is None:
             logger.warning("no access token (POLAR_ACCESS_TOKEN): model calls are not recorded and nobody is billed")
             return
@@ -152,7 +152,7 @@ class PolarSpanProcessor(SpanProcessor):
                 and "gen_ai.system" not in attributes
                 and "openinference.span.kind" not in attributes
                 and "otel_polar.event.name" not in attributes
-                and not bounded.dropped  # type: ignore[union-attr]
+                and not bounded.dropped  # type: ignore[union-attr]  # as above
             ):
                 return
         except Exception:  # noqa: BLE001, S110 - spans of another make are looked at by their public names

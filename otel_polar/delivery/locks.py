@@ -16,7 +16,7 @@ def lock_path(path: Path) -> Path:
 
 
 class _Lock(FileLock):
-    def __del__(self) -> None:  # type: ignore[override]
+    def __del__(self) -> None:  # type: ignore[override]  # it takes what it calls as defaults
         """Keep it: the operating system lets go of it.
 
         When an interpreter ends, this object may go before the connection to the file, which is then closed, and its

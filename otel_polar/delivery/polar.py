@@ -141,7 +141,7 @@ class PolarClient:
         reason = "the SDK made no request"
         try:
             # They are JSON already, and are not made from what they say a second time.
-            self._events.ingest(events=bodies)  # type: ignore[arg-type]
+            self._events.ingest(events=bodies)  # type: ignore[arg-type]  # texts, not dicts
         except Exception as error:  # noqa: BLE001 - the SDK leaks many kinds, and the thread must live
             reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
         response = self._client.last_response

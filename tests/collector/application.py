@@ -95,6 +95,12 @@ class Application:
         else:
             client.start_span("chat gpt-4o-mini", attributes=inner).end()
 
+    def deliver_calls(self, count: int, kind: Kind | None = None, attributes: Mapping[str, str] | None = None) -> None:
+        """So many calls, sent until they are acknowledged."""
+        for _ in range(count):
+            self.call(kind, attributes)
+        self.deliver()
+
     def deliver(self) -> None:
         """Send what has ended, until it is acknowledged.
 

@@ -28,9 +28,7 @@ LARGE: Final = {"gen_ai.input.messages": "nobody may ever read this. " * 200_000
 
 def deliver(application: Application, count: int = 5, attributes: Mapping[str, str] | None = None) -> None:
     """So many calls, acknowledged by the Collector."""
-    for _ in range(count):
-        application.call("without an id", attributes)
-    application.deliver()
+    application.deliver_calls(count, "without an id", attributes)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

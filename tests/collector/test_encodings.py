@@ -39,9 +39,7 @@ def test_what_a_collector_can_be_told_to_send_is_read(
         Collector(binary, tmp_path, exporters(serve, protocol, **settings)) as collector,
     ):
         application = Application(collector, Random(1), protocol)
-        for _ in range(20):
-            application.call()
-        application.deliver()
+        application.deliver_calls(20)
         application.shutdown()
 
         wait_for_all(application, polar)
@@ -61,9 +59,7 @@ def test_a_compression_that_is_not_known_is_refused_and_never_taken_for_nothing(
         Collector(binary, tmp_path, exporters(serve, protocol, compression="zstd")) as collector,
     ):
         application = Application(collector, Random(1), protocol)
-        for _ in range(20):
-            application.call()
-        application.deliver()
+        application.deliver_calls(20)
         application.shutdown()
 
         wait_until(lambda: bool(collector.has_said(DROPPED)), "the Collector says that it drops them")

@@ -28,9 +28,7 @@ def test_every_call_behind_a_collector_is_one_event(
     with Serve(tmp_path, polar.url) as serve, Collector(binary, tmp_path, exporters(serve, protocol)) as collector:
         application = Application(collector, Random(1), protocol)
         for _ in range(10):
-            for _ in range(10):
-                application.call()
-            application.deliver()
+            application.deliver_calls(10)
         application.shutdown()
 
         wait_for_all(application, polar)

@@ -57,9 +57,7 @@ def test_a_collector_with_a_token_is_let_in_over_tls(
         sent = with_certificates(serve, protocol, tls, auth={"authenticator": "bearertokenauth"})
         with Collector(binary, tmp_path, sent, extensions) as collector:
             application = Application(collector, Random(1), protocol)
-            for _ in range(10):
-                application.call()
-            application.deliver()
+            application.deliver_calls(10)
             application.shutdown()
 
             wait_for_all(application, polar)
@@ -81,9 +79,7 @@ def test_where_certificates_are_asked_for_nobody_comes_in_without(
     with Serve(tmp_path, polar.url, settings) as serve:
         with Collector(binary, tmp_path, with_certificates(serve, protocol, without)) as collector:
             application = Application(collector, Random(1), protocol)
-            for _ in range(10):
-                application.call()
-            application.deliver()
+            application.deliver_calls(10)
             application.shutdown()
             wait_until(lambda: bool(collector.has_said("Will retry")), "the Collector cannot come in")
             assert collector.stop() == 0

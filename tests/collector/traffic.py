@@ -49,9 +49,7 @@ class Traffic:
     def _work(self) -> None:
         try:
             while not self._ends.wait(self._random.uniform(0, _PAUSE_S)):
-                for _ in range(self._random.randint(1, _BURST)):
-                    self._application.call()
-                self._application.deliver()
+                self._application.deliver_calls(self._random.randint(1, _BURST))
                 self._acknowledged = len(self._application.calls)
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is seen
             self._error = error
