@@ -18,10 +18,19 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # Each room, and the rooms it may import from. What stands at the top level is below all of them.
 ROOMS = {
     "billing": {"billing"},
-    "delivery": {"billing", "delivery"},
-    "capture": {"billing", "delivery", "capture"},
-    "service": {"billing", "delivery", "service"},
-    "cli": {"billing", "delivery", "capture", "service", "sandbox", "cli", "otel_polar"},
+    "polar_api": {"billing", "polar_api"},
+    "delivery": {"billing", "polar_api", "delivery"},
+    "account": {"billing", "polar_api", "delivery", "account"},
+    "reconciliation": {"billing", "polar_api", "delivery", "reconciliation"},
+    "credits": {"billing", "polar_api", "delivery", "credits"},
+    "capture": {"billing", "polar_api", "delivery", "capture"},
+    "service": {"billing", "polar_api", "delivery", "service"},
+    # What looks at an application from the inside, with what it finds in its delivery and at Polar.
+    "checkup": {"billing", "polar_api", "delivery", "capture", "account", "credits", "checkup"},
+    "cli": {
+        *("billing", "polar_api", "delivery", "account", "reconciliation", "credits", "capture", "service", "checkup"),
+        *("sandbox", "cli", "otel_polar"),
+    },
     "sandbox": {"sandbox"},
     # Below the other rooms, except that it names the types and default keys of billing.
     "settings": {"billing", "settings"},
@@ -35,7 +44,7 @@ TOP_LEVEL_MAY_IMPORT = {
     "converters": {"errors"},
     "errors": set(),
     "_version": set(),
-    "__init__": {"capture", "errors", "settings", "billing", "_version"},
+    "__init__": {"account", "capture", "checkup", "credits", "errors", "settings", "billing", "_version"},
     "__main__": {"cli"},
 }
 

@@ -2,13 +2,23 @@
 
 ::
 
-    app.py             the command and its options; one file per group of commands beside it
+    app.py             the command and its options; one file or folder per group of commands beside it
+    output.py          how every command speaks and ends
+    words.py           numbers in sentences
+    printable.py       text of others, fit for a terminal
+    directory.py       the outbox directory of the settings
+    prices.py          the prices of the settings
+    extras.py          what is not installed
     sandbox.py         otel-polar sandbox
     demo.py            otel-polar demo: what is shown
     demo_scenario.py   otel-polar demo: what is done and checked
 """
 
+import os
 import sys
+from contextlib import suppress
+
+UNREAD = 141
 
 
 def main() -> None:
@@ -17,4 +27,18 @@ def main() -> None:
         from otel_polar.cli.app import app  # noqa: PLC0415 - the libraries may be missing
     except ModuleNotFoundError as error:
         sys.exit(f"otel-polar needs {error.name!r}: pip install 'otel-polar[cli]', or '.[cli]' in a clone")
-    app()
+    try:
+        app()
+    finally:
+        _finish_writing()
+
+
+def _finish_writing() -> None:
+    """Write what is left; if nobody reads it any more, that is how the command ends."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is written at the very end would fail again, with words.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(UNREAD)

@@ -1,25 +1,40 @@
 """The command and what belongs to all of it.
 
-Exit codes: 0 all is well; 1 something is wrong, and was said; 2 the words of the command line are off.
+The codes with which a command ends are those of :class:`otel_polar.cli.output.Ending`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from otel_polar._version import __version__
 from otel_polar.cli.demo import demo
 from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.outbox import outbox_app
+from otel_polar.cli.output import Ending
 from otel_polar.cli.price import price
 from otel_polar.cli.sandbox import sandbox
 from otel_polar.cli.serve import serve
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named; a reader who has gone is its end, and no failure of its work."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise SystemExit(Ending.UNREAD) from None
+
+
 app = typer.Typer(
     name="otel-polar",
-    help="Turn the OpenTelemetry spans of your LLM calls into exact, once-only usage events on Polar.",
+    cls=_Commands,
+    help="Turn the OpenTelemetry spans of your LLM calls into exact, once-only usage events on Polar.\n\n"
+    "A command ends with 0 if all is well; 1 if something is wrong or left to do, and was said; 2 if its words are off;"
+    " 3 if it could not be done or found out (settings, Polar, a file); 130 after Ctrl-C.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

@@ -6,14 +6,14 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otel_polar.cli.directory import outbox_directory
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.printable import printable
 from otel_polar.delivery import beside
-from otel_polar.delivery.files import OutboxDirectory, directory_name
 from otel_polar.delivery.intake import Intake
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.pipeline import Pipeline
@@ -21,6 +21,9 @@ from otel_polar.delivery.rows import State
 from otel_polar.delivery.step import IDLE_S
 from otel_polar.errors import ConfigError, OutboxError
 from otel_polar.settings import Settings
+
+if TYPE_CHECKING:
+    from otel_polar.delivery.files import OutboxDirectory
 
 PORTION = 500
 
@@ -55,7 +58,7 @@ def reprice(
     logging.getLogger("otel_polar").addHandler(logging.NullHandler())
     try:
         settings = Settings.load()
-        directory = _directory(settings)
+        directory = outbox_directory(settings)
         _check_options(directory, settings, force=force)
         directory.ask_to_reprice()
         is_used = directory.is_used()
@@ -88,25 +91,11 @@ class _Tried:
 
 
 def _check_options(directory: OutboxDirectory, settings: Settings, *, force: bool) -> None:
-    if not directory.path.exists():
-        raise ConfigError(
-            f"there is no {directory.path}: POLAR_ACCESS_TOKEN, POLAR_SERVER, POLAR_BASE_URL and OTEL_POLAR_OUTBOX_DIR"
-            " must be those of the application",
-        )
     if not force and (differing := beside.other_options(directory.path, settings)):
         raise ConfigError(
             f"the application makes its events by other options, and these would be frozen: {'; '.join(differing)}."
             " Start it again, and it tries by itself; or give --force",
         )
-
-
-def _directory(settings: Settings) -> OutboxDirectory:
-    if settings.access_token is None:
-        raise ConfigError("access_token (POLAR_ACCESS_TOKEN) is not set: calls wait in a directory per access token")
-    if settings.outbox_dir is None:
-        raise ConfigError("no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set")
-    name = directory_name(settings.server, settings.base_url, settings.access_token)
-    return OutboxDirectory(settings.outbox_dir / name, Notices())
 
 
 def _reprice_files_without_owner(settings: Settings, directory: OutboxDirectory) -> _Tried:

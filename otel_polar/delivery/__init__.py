@@ -20,15 +20,13 @@
     tally.py      what became of calls, in plain numbers
     reasons.py    why, in a few fixed words
     backlog.py    what waits, and how old the oldest call is
-    polar_clock.py   what time it is for Polar: what was never sent is not forgotten on the word of our clock alone
     redating.py   events from the future
     progress.py   how far the sending of a backlog has come, for the log
     giving_way.py the delivery thread works in slices, so that callers hardly notice it
     sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
     polar_answers.py  what it said last, for people
-    polar_http.py a request and its answer, within bounds of time and memory
-    hanging_up.py an end for a request as a whole
+    polar_http.py the SDK's client, for events that are JSON already
     storage.py    where this process's calls lie: its file, and the memory that stands in for it
     files.py      which process owns which outbox file
     locks.py      the lock beside each of them

@@ -30,6 +30,7 @@ from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.storage import Storage
 from otel_polar.delivery.telemetry import Telemetry, numbers
 from otel_polar.delivery.worker import Worker
+from otel_polar.polar_api.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -247,7 +248,7 @@ class Pipeline:
     def _make_sender(self) -> Sender:
         with self._importing:
             from otel_polar.delivery.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
-            from otel_polar.delivery.sender import Budget, Sender  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.delivery.sender import Sender  # noqa: PLC0415 - slow: by the delivery thread only
 
             client = PolarClient(self._settings)
         return Sender(

@@ -25,7 +25,6 @@ import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -33,16 +32,15 @@ from polar.base import resolve_base_url
 from polar.v2026_10.client import SERVERS, Polar
 from polar.v2026_10.services.events import EventsSync
 
-from otel_polar.delivery.polar_clock import PolarClock
 from otel_polar.delivery.polar_http import RememberingClient
+from otel_polar.polar_api.polar_clock import PolarClock
+from otel_polar.polar_api.retry_after import read_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otel_polar.settings import Settings
 
-DEFAULT_RETRY_AFTER_S: Final = 60.0
-MAX_RETRY_AFTER_S: Final = 3_600.0
 MAX_REASON_CHARACTERS: Final = 300
 
 _PORTS: Final = {"https": 443, "http": 80}
@@ -176,21 +174,6 @@ def sort_response(status: int, headers: Mapping[str, str], text: str, *, sent: i
     if status in _DENIED and (status == _UNAUTHORIZED or _is_polars(text)):
         return Denied(f"{status} {_error_name(text)}".rstrip())
     return Failed(f"HTTP status {status}", answered=True)
-
-
-def read_retry_after(value: str | None, now: datetime) -> float:
-    """Seconds to wait: a number or a date (RFC 9110, 10.2.3), a minute where it is neither; at most an hour."""
-    if value is None:
-        return DEFAULT_RETRY_AFTER_S
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - now).total_seconds()
-        except (ValueError, TypeError):
-            return DEFAULT_RETRY_AFTER_S
-    # A comparison that NaN fails, too.
-    return min(seconds, MAX_RETRY_AFTER_S) if seconds >= 0 else 0.0
 
 
 def _sort_success(text: str, sent: int) -> Outcome:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, Outcome, RateLimited, TooLarge
-from otel_polar.delivery.polar_clock import PolarClock
 from otel_polar.delivery.progress import Progress
 from otel_polar.delivery.redating import redated
 from otel_polar.delivery.tally import Tally
+from otel_polar.polar_api.polar_clock import PolarClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.rows import Entry
+    from otel_polar.polar_api.budget import Budget
 
 MAX_BATCH_EVENTS: Final = 500
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -46,31 +47,6 @@ MAX_SUSPECT_WAIT_S: Final = 1_800.0
 MAX_SUSPECTS: Final = 16
 """More events than that failing alone, without one that passed: it is the server, and they can go together again."""
 EARLY_WAIT_S: Final = 2.0
-BURST_REQUESTS: Final = 5.0
-
-
-class Budget:
-    """At most so many requests a minute, with a few in a row allowed after a pause (a token bucket)."""
-
-    def __init__(self, requests_per_minute: float) -> None:
-        self._per_s = requests_per_minute / 60.0
-        self._available = BURST_REQUESTS
-        self._at: float | None = None
-
-    def wait_s(self, monotonic: float) -> float:
-        """Seconds until the next request may be made, at least 0."""
-        self._refill(monotonic)
-        return max(0.0, (1.0 - self._available) / self._per_s)
-
-    def spend(self, monotonic: float) -> None:
-        """Count one request."""
-        self._refill(monotonic)
-        self._available -= 1.0
-
-    def _refill(self, monotonic: float) -> None:
-        if self._at is not None:
-            self._available = min(BURST_REQUESTS, self._available + (monotonic - self._at) * self._per_s)
-        self._at = monotonic
 
 
 @dataclass(frozen=True, slots=True)

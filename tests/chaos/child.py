@@ -24,7 +24,8 @@ from uuid import UUID
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_polar import PolarSpanProcessor, bill_to
-from otel_polar.delivery import intake, lines, polar, sender, step, taking_in, transfer, window, worker
+from otel_polar.delivery import intake, lines, sender, step, taking_in, transfer, window, worker
+from otel_polar.polar_api import budget, retry_after
 from tests.chaos.receipts import Call, Writer
 
 if TYPE_CHECKING:
@@ -92,10 +93,10 @@ def shorten_waits(life: Life) -> None:
             "FIRST_SUSPECT_WAIT_S": 0.1,
             "MAX_SUSPECT_WAIT_S": 0.5,
             "EARLY_WAIT_S": 0.1,
-            "BURST_REQUESTS": 50.0,
             "MAX_BATCH_EVENTS": life.grain,
         },
-        (polar,): {"DEFAULT_RETRY_AFTER_S": 0.1, "MAX_RETRY_AFTER_S": 0.2},
+        (budget,): {"BURST_REQUESTS": 50.0},
+        (retry_after,): {"DEFAULT_RETRY_AFTER_S": 0.1, "MAX_RETRY_AFTER_S": 0.2},
         (intake, transfer): {"PORTION": life.grain},
         (window,): {"PORTION": life.grain, "MAX_CONTEXT": 4 * life.grain},
         (taking_in,): {"MAX_TAKEN_IN": 8 * life.grain, "SEGMENT_BYTES": 2_000 * life.grain},

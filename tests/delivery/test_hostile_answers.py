@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from otel_polar.delivery.polar import Accepted, Failed, Invalid, Outcome, PolarClient
-from otel_polar.delivery.polar_http import MAX_ANSWER_BYTES
+from otel_polar.polar_api.bounded import MAX_ANSWER_BYTES
 from otel_polar.sandbox import SandboxServer
 from tests.delivery.support import NOON, a_body, settings
 

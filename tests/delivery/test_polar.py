@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,6 @@ from otel_polar.delivery.polar import (
     PolarClient,
     RateLimited,
     TooLarge,
-    read_retry_after,
     sort_response,
 )
 from otel_polar.sandbox import SandboxServer
@@ -24,8 +22,6 @@ from tests.delivery.support import NOON, TOKEN, a_body, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-TEN_O_CLOCK = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -203,23 +199,6 @@ def test_an_index_outside_the_batch_names_no_event() -> None:
     outcome = sort_response(422, {}, json.dumps({"detail": detail}), sent=1)
 
     assert outcome == Failed("HTTP status 422 that names no event", answered=True)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected_s"),
-    [
-        pytest.param("Sat, 21 Nov 2026 10:00:30 GMT", 30.0, id="a date"),
-        pytest.param("Sat, 21 Nov 2026 09:00:00 GMT", 0.0, id="a date in the past"),
-        pytest.param("-5", 0.0, id="negative"),
-        pytest.param("nan", 0.0, id="not a number, yet a float"),
-        pytest.param("1e9", 3_600.0, id="thirty years: an hour is enough to ask again"),
-        pytest.param("Sat, 99 Nov 2026", 60.0, id="not a date"),
-        pytest.param(None, 60.0, id="absent"),
-    ],
-)
-def test_retry_after_is_read_in_both_its_forms(value: str | None, expected_s: float) -> None:
-    """A wait that is too long loses a day, one that is too short is answered 429 again."""
-    assert read_retry_after(value, TEN_O_CLOCK) == expected_s
 
 
 def test_the_reason_never_repeats_what_the_user_sent(polar: PolarClient) -> None:

@@ -11,13 +11,12 @@ from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Denied, Failed, Invalid, RateLimited, TooLarge
 from otel_polar.delivery.rows import State
 from otel_polar.delivery.sender import (
-    BURST_REQUESTS,
     MAX_BACKOFF_S,
     MAX_SUSPECTS,
     SMALL_EVENT_BYTES,
-    Budget,
     Sender,
 )
+from otel_polar.polar_api.budget import BURST_REQUESTS, Budget
 from tests.delivery.support import NOON, FarEnd, ready
 
 if TYPE_CHECKING:

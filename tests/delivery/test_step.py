@@ -16,11 +16,12 @@ from otel_polar.billing.usage import Unmetered
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Failed
-from otel_polar.delivery.polar_clock import PolarClock
 from otel_polar.delivery.rows import State
-from otel_polar.delivery.sender import Budget, Sender
+from otel_polar.delivery.sender import Sender
 from otel_polar.delivery.step import AGAIN_PORTION, IDLE_S, NO_REST, Delivery
 from otel_polar.errors import OutboxDamagedError
+from otel_polar.polar_api.budget import Budget
+from otel_polar.polar_api.polar_clock import PolarClock
 from tests.delivery.support import DATE_OF_NOON, NOON, Clock, FarEnd, a_call, a_record, settings
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from otel_polar.billing.pricing import Price
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.polar import Accepted, Invalid
-from otel_polar.delivery.polar_clock import PolarClock
 from otel_polar.delivery.rows import State
-from otel_polar.delivery.sender import Budget, Sender
+from otel_polar.delivery.sender import Sender
 from otel_polar.delivery.step import Delivery
+from otel_polar.polar_api.budget import Budget
+from otel_polar.polar_api.polar_clock import PolarClock
 from tests.delivery.support import NOON, Clock, a_record, settings
 
 if TYPE_CHECKING:

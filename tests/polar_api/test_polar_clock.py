@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_polar.delivery.polar_clock import PolarClock
+from otel_polar.polar_api.polar_clock import PolarClock
 from tests.delivery.support import DATE_OF_NOON, NOON
 
 
