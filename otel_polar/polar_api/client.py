@@ -160,9 +160,10 @@ class PolarApi:
                 " network, POLAR_SERVER and POLAR_BASE_URL",
                 may_have_happened=not isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout),
             ) from error
-        self.clock.hear(answer.headers.get("date"), time.monotonic())
         if not answer.is_success:
             raise error_of(asked, answer)
+        # Not of refusals: anybody on the way may make them in Polar's place.
+        self.clock.hear(answer.headers.get("date"), time.monotonic())
         return self._content(asked, answer)
 
     def _content(self, asked: str, answer: httpx.Response) -> Any:
