@@ -5,7 +5,7 @@ The codes with which a command ends are those of :class:`otel_polar.cli.output.E
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -39,12 +39,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.command()(demo)
-app.command()(sandbox)
-app.command("explain")(explain_spans)
-app.command()(price)
-app.command()(serve)
-app.add_typer(outbox_app)
+_START: Final = "Start"
+_BILL: Final = "Bill"
+_UNDERSTAND: Final = "Understand"
+
+app.command(rich_help_panel=_START)(demo)
+app.command(rich_help_panel=_START)(sandbox)
+app.command(rich_help_panel=_BILL)(serve)
+app.add_typer(outbox_app, rich_help_panel=_BILL)
+app.command("explain", rich_help_panel=_UNDERSTAND)(explain_spans)
+app.command(rich_help_panel=_UNDERSTAND)(price)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

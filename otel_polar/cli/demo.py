@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from otel_polar.cli.extras import needs_extra
+from otel_polar.cli.output import Ending, end, fail, print_json
 
 if TYPE_CHECKING:
     from otel_polar.cli.demo_scenario import DemoResult
@@ -47,21 +47,20 @@ def demo(
         server = SandboxServer(port=port)
         server.start()
     except OSError as error:
-        typer.echo(f"the demo cannot listen on port {port}: {error}; give another --port", err=True)
-        raise typer.Exit(1) from error
+        fail("demo", f"it cannot listen on port {port}: {error}; give another --port")
     with ExitStack() as stack:
         stack.callback(server.stop)
         outbox_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="otel-polar-demo-"))
         result = run_demo(server, Path(outbox_dir))
         if as_json:
-            typer.echo(json.dumps(_as_json(result, server.url)))
+            print_json(_as_json(result, server.url))
         else:
             _show(result)
             typer.echo(f"Page: {server.url} " + _page_hint(keep_running=keep_running))
         if keep_running:
             server.wait()
     if not result.adds_up:
-        raise typer.Exit(1)
+        end(Ending.WRONG)
 
 
 def _page_hint(*, keep_running: bool) -> str:

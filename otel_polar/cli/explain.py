@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,8 +14,10 @@ from otel_polar.billing.explain import Explanation, explain
 from otel_polar.billing.money import ZERO, plain
 from otel_polar.billing.usage import TokenUsage
 from otel_polar.cli.extras import needs_extra
+from otel_polar.cli.output import fail, print_json, say
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.printable import printable
+from otel_polar.cli.words import counted
 from otel_polar.errors import ConfigError, OtelPolarError
 from otel_polar.settings import Settings
 
@@ -56,14 +57,16 @@ def explain_spans(
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         explanations, unreadable = _explain(content, settings, carried)
     except (ConfigError, OtelPolarError, InvalidIdError, OSError) as error:
-        typer.echo(f"otel-polar explain {file}: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(f"explain {file}", error)
     for explanation in explanations:
-        typer.echo(json.dumps(_as_json(explanation)) if as_json else _as_text(explanation))
+        if as_json:
+            print_json(_as_json(explanation))
+        else:
+            typer.echo(_as_text(explanation))
     if not as_json:
         typer.echo(_summary(explanations))
     if unreadable:
-        typer.echo(f"{unreadable} spans without ids or times were left out", err=True)
+        say(f"{counted(unreadable, 'span')} without ids or times left out")
 
 
 def _explain(content: bytes, settings: Settings, carried: Customer | None) -> tuple[list[Explanation], int]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from otel_polar.cli.output import Ending, end
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,4 +24,4 @@ def needs_extra(*extras: str) -> Iterator[None]:
             f"{error.name!r} is missing: pip install 'otel-polar[{wanted}]', or '.[{wanted}]' in a clone",
             err=True,
         )
-        raise typer.Exit(1) from error
+        end(Ending.IMPOSSIBLE)

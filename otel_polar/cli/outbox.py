@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otel_polar.cli.directory import outbox_directory
+from otel_polar.cli.output import fail
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.printable import printable
 from otel_polar.delivery import beside
@@ -64,8 +65,7 @@ def reprice(
         is_used = directory.is_used()
         tried = _reprice_files_without_owner(settings, directory)
     except (ConfigError, OutboxError, OSError) as error:
-        typer.echo(f"otel-polar outbox reprice: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail("outbox reprice", error)
     unpriced = sum(tried.reasons.values())
     typer.echo(f"{tried.held} calls were unpriced, {unpriced} still are")
     for reason, count in tried.reasons.most_common():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +15,7 @@ from otel_polar.billing.provider import canonical_provider
 from otel_polar.billing.rates import BUCKETS, REQUEST
 from otel_polar.billing.service_tier import STANDARD_TIERS
 from otel_polar.billing.usage import ImpossibleCountError, Media, build_usage
+from otel_polar.cli.output import Ending, end, fail, print_json
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.printable import printable
 from otel_polar.errors import ConfigError
@@ -77,15 +77,16 @@ def price(
         )
         answer = price_book(settings).answer(query)
         markup = settings.markup if isinstance(settings.markup, Decimal) else None
-    except (ConfigError, ImpossibleCountError) as error:
-        typer.echo(f"otel-polar price: {error}", err=True)
-        raise typer.Exit(1) from error
+    except ImpossibleCountError as error:
+        fail("price", error, Ending.MISUSED)
+    except ConfigError as error:
+        fail("price", error)
     if as_json:
-        typer.echo(json.dumps(_as_json(query, answer, markup)))
+        print_json(_as_json(query, answer, markup))
     else:
         typer.echo(_as_text(query, answer, markup))
     if not isinstance(answer, Price):
-        raise typer.Exit(1)
+        end(Ending.WRONG)
 
 
 def _moment(text: str | None) -> datetime:
@@ -99,7 +100,7 @@ def _moment(text: str | None) -> datetime:
     except (ValueError, OverflowError):
         in_utc = None
     if in_utc is None:
-        raise ConfigError(f"--at is {text!r}: it must be a date, or a time with its offset from UTC")
+        fail("price", f"--at is {text!r}: it must be a date, or a time with its offset from UTC", Ending.MISUSED)
     return in_utc
 
 

@@ -7,12 +7,14 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer looks at it
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from otel_polar.cli.extras import needs_extra
+from otel_polar.cli.output import fail, print_json
 from otel_polar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def serve(
         bool, typer.Option("--allow-unauthenticated", help="Listen where others can connect without tokens or mTLS.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Look at the settings, say what they are, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for programs: the settings, or where it listens.")
+    ] = False,
 ) -> None:
     """Receive spans by OTLP from a Collector, or from anything else, and bill the model calls among them.
 
@@ -61,16 +66,16 @@ def serve(
         set_up_logs(loaded.serve)
         if check:
             check_service(loaded)
-            typer.echo(_summary(loaded))
+            _show_settings(_summary(loaded), as_json=as_json)
             return
         service = Service(loaded)
     except ConfigError as error:
-        _give_up(error)
+        fail("serve", error)
     _allow_many_files()
     try:
-        asyncio.run(service.run(_say_ready))
+        asyncio.run(service.run(partial(_say_ready, as_json=as_json)))
     except CannotListenError as error:
-        _give_up(error)
+        fail("serve", error)
     finally:
         service.close()
 
@@ -82,32 +87,37 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _give_up(error: Exception) -> NoReturn:
-    typer.echo(f"otel-polar serve: {error}", err=True)
-    raise typer.Exit(1) from error
-
-
-def _say_ready(addresses: Addresses) -> None:
-    typer.echo(
-        f"otel-polar serve: OTLP/gRPC on {addresses.grpc}, OTLP/HTTP on {addresses.http} (status page at /)",
-    )
+def _say_ready(addresses: Addresses, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"grpc": addresses.grpc, "http": addresses.http})
+    else:
+        typer.echo(
+            f"otel-polar serve: OTLP/gRPC on {addresses.grpc}, OTLP/HTTP on {addresses.http} (status page at /)",
+        )
     sys.stdout.flush()
 
 
-def _summary(loaded: ServiceConfig) -> str:
-    """The settings in a few lines, without a secret among them."""
+def _show_settings(summary: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    typer.echo("The settings can be used.")
+    for name, value in summary.items():
+        typer.echo(f"  {name:<12} {value}")
+
+
+def _summary(loaded: ServiceConfig) -> dict[str, str]:
+    """The settings in a few words, without a secret among them."""
     settings, serve = loaded
     who = [
         *(["bearer tokens"] if serve.needs_token else []),
         *(["client certificates"] if serve.tls_client_ca_file is not None else []),
     ]
-    lines = [
-        "The settings can be used.",
-        f"  Polar        {settings.base_url or settings.server}",
-        f"  outbox       {settings.outbox_dir}",
-        f"  listens      {serve.host}, gRPC {serve.grpc_port}, HTTP {serve.http_port}",
-        f"  TLS          {'yes' if serve.tls_cert_file is not None else 'no'}",
-        f"  senders      {' and '.join(who) or 'anybody who can connect'}",
-        f"  Kafka        {f'{serve.kafka.topic}, group {serve.kafka.group}' if serve.kafka.brokers else 'no'}",
-    ]
-    return "\n".join(lines)
+    return {
+        "Polar": settings.base_url or settings.server,
+        "outbox": str(settings.outbox_dir),
+        "listens": f"{serve.host}, gRPC {serve.grpc_port}, HTTP {serve.http_port}",
+        "TLS": "yes" if serve.tls_cert_file is not None else "no",
+        "senders": " and ".join(who) or "anybody who can connect",
+        "Kafka": f"{serve.kafka.topic}, group {serve.kafka.group}" if serve.kafka.brokers else "no",
+    }

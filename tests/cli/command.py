@@ -113,6 +113,8 @@ def _become(run: dict[str, Any]) -> NoReturn:
     os.environ.update(run["environment"])
     os.chdir(run["cwd"])
     sys.argv = ["otel-polar", *run["arguments"]]
+    # Otherwise its usage would say that it is this module.
+    sys.modules["__main__"].__package__ = None
     from otel_polar.cli import main  # noqa: PLC0415 - it is imported already
 
     main()

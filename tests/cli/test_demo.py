@@ -113,7 +113,7 @@ def test_a_taken_port_is_said_with_the_way_out(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         result = run("demo", "--port", port, folder=tmp_path)
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "Traceback" not in result.stderr
     assert "--port" in result.stderr
 

@@ -9,7 +9,7 @@ import pytest
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.delivery.rows import State
-from tests.cli.test_sandbox_command import run
+from tests.cli.command import run_command as run
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.delivery.test_pipeline import ALICE, a_span
 from tests.delivery.test_repricing import CARD, unknown
@@ -154,7 +154,7 @@ def test_events_are_not_made_by_other_options_than_the_applications(
 
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "the application makes its events by other options" in result.stderr
     assert why in result.stderr
     assert polar_sandbox.events() == []
@@ -167,7 +167,7 @@ def test_another_directory_is_no_success(tmp_path: Path) -> None:
     """A wrong token would look as if nothing waited."""
     result = run("outbox", "reprice", env=environment(NOWHERE, tmp_path / "none"))
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "there is no " in result.stderr
     assert not (tmp_path / "none").exists()
 
@@ -176,5 +176,5 @@ def test_without_a_token_it_says_what_is_missing(tmp_path: Path) -> None:
     """Calls wait in a directory per token."""
     result = run("outbox", "reprice", env={"POLAR_ACCESS_TOKEN": "", "OTEL_POLAR_OUTBOX_DIR": str(tmp_path)})
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "access_token (POLAR_ACCESS_TOKEN) is not set" in result.stderr

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.test_sandbox_command import NO_VARIABLES, run
+from tests.cli.command import NO_VARIABLES
+from tests.cli.command import run_command as run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,7 +124,7 @@ def test_what_cannot_be_is_told(arguments: tuple[str, ...], why: str) -> None:
     """A price of an impossible call is none."""
     result = run("price", *arguments)
 
-    assert result.returncode != 0
+    assert result.returncode == 2
     assert why in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -135,5 +136,5 @@ def test_a_wrong_rate_card_is_told_with_its_line(tmp_path: Path) -> None:
 
     result = run("price", "openai", "gpt-4o", env={"OTEL_POLAR_RATE_CARD": str(card)})
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "rate card prices.toml, line 3, prices[0].modle: no such field" in result.stderr

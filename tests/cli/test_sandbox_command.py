@@ -115,7 +115,7 @@ def test_a_taken_port_is_said_with_the_way_out() -> None:
         port = taken.getsockname()[1]
         result = run("sandbox", "--port", str(port))
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert result.stdout == ""
     assert f"port {port}" in result.stderr
     assert "--port" in result.stderr
@@ -127,7 +127,7 @@ def test_a_file_that_cannot_be_opened_is_said_with_its_name(tmp_path: Path) -> N
     db = str(tmp_path / "no folder" / "polar.db")
     result = run("sandbox", "--port", "0", "--db", db)
 
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "Traceback" not in result.stderr
     assert db in result.stderr
 
@@ -139,23 +139,6 @@ def test_a_wrong_word_ends_with_2(arguments: tuple[str, ...]) -> None:
 
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-
-
-def test_every_command_has_help_with_an_example() -> None:
-    """An example is what people read; every command the main help lists has one."""
-    overview = run("--help")
-    commands = re.findall(r"^│ (\w+) ", overview.stdout.partition("Commands")[2], re.MULTILINE)
-
-    assert overview.returncode == 0
-    assert {"demo", "sandbox"} <= set(commands)
-    for command in commands:
-        result = run(command, "--help")
-        assert result.returncode == 0
-        if command == "outbox":
-            result = run(command, "reprice", "--help")
-            assert "otel-polar outbox reprice" in result.stdout
-            continue
-        assert re.search(rf"Example:\s+otel-polar {command} --", result.stdout), result.stdout
 
 
 def test_the_version_is_the_packages() -> None:

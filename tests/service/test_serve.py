@@ -398,14 +398,14 @@ class TestTheStart:
         """Nothing it receives could ever be billed, and the sender would be told that all is well."""
         ended = run()
 
-        assert ended.returncode == 1
+        assert ended.returncode == 3
         assert "access_token (POLAR_ACCESS_TOKEN) is not set" in ended.stderr
 
     def test_where_others_can_connect_is_refused_without_a_guard(self, tmp_path: Path) -> None:
         """The message names every way out."""
         ended = run("--host", "0.0.0.0", POLAR_ACCESS_TOKEN=TOKEN, OTEL_POLAR_OUTBOX_DIR=str(tmp_path))  # noqa: S104 - that is what is refused
 
-        assert ended.returncode == 1
+        assert ended.returncode == 3
         assert "--allow-unauthenticated" in ended.stderr
 
     @pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
@@ -418,7 +418,7 @@ class TestTheStart:
 
             ended = run(*arguments, POLAR_ACCESS_TOKEN=TOKEN, OTEL_POLAR_OUTBOX_DIR=str(tmp_path))
 
-        assert ended.returncode == 1
+        assert ended.returncode == 3
         assert f"cannot listen on {HOST}" in ended.stderr
         assert port in ended.stderr
         assert "Traceback" not in ended.stderr
@@ -456,7 +456,7 @@ class TestTheStart:
 
         for arguments in (("--check",), ()):
             ended = run("--config", str(file), *arguments, **environment)
-            assert (ended.returncode, message in ended.stderr) == (1, True), ended.stderr
+            assert (ended.returncode, message in ended.stderr) == (3, True), ended.stderr
 
     def test_logs_are_json_lines_if_that_is_asked_for(self, polar: SandboxServer, tmp_path: Path) -> None:
         """For whatever collects them."""
