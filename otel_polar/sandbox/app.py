@@ -14,21 +14,20 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from otel_polar.sandbox import answers, overview, security
+from otel_polar.sandbox import overview, security
 from otel_polar.sandbox.faults import FaultQueue
-from otel_polar.sandbox.ingest_api import Endpoint, FaultyIngest, Ingest
-from otel_polar.sandbox.read_api import ReadApi
-from otel_polar.sandbox.scalars import RefusedError, ServerFaultError
+from otel_polar.sandbox.gates import Faulty, Gate
+from otel_polar.sandbox.routes import api_routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.requests import Request
 
-    from otel_polar.sandbox.security import RateLimiter, Tokens
+    from otel_polar.sandbox.gates import Endpoint
+    from otel_polar.sandbox.security import Tokens
     from otel_polar.sandbox.store import SandboxStore
 
-_INGEST: Final = "/v1/events/ingest"
 _PAGE: Final = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -41,45 +40,6 @@ _PAGE_HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What stands before an endpoint of the API."""
-
-    endpoint: Endpoint
-    scopes: frozenset[str]
-    tokens: Tokens | None
-    limiter: RateLimiter
-
-    async def __call__(self, request: Request) -> Response:
-        """Answer with the first refusal, or let the endpoint answer."""
-        version = security.api_version(request)
-        if version is None:
-            return security.unknown_version()
-        response = await self._refuse(request) or await self._answer(request)
-        response.headers["polar-version"] = version
-        response.headers["x-polar-sandbox"] = "1"
-        return response
-
-    async def _refuse(self, request: Request) -> Response | None:
-        token = security.bearer_token(request)
-        known = security.is_known(token, self.tokens)
-        refusal = self.limiter.refuse(security.ORGANIZATION_ID if known else "strangers")
-        if refusal is None and request.method == "POST":
-            refusal = await security.refuse_body_size(request)
-        return refusal or security.refuse_token(token, self.tokens, self.scopes)
-
-    async def _answer(self, request: Request) -> Response:
-        try:
-            return await self.endpoint(request)
-        except RefusedError as error:
-            return answers.schema_error(error.problems)
-        except answers.UnreadableBodyError:
-            return answers.unreadable_body()
-        except (ServerFaultError, OverflowError):
-            # OverflowError: a sum beyond a double, which PostgreSQL refuses in the middle of a query.
-            return answers.server_error()
 
 
 @dataclass(slots=True)
@@ -135,31 +95,13 @@ def create_app(
         store: where events, customers and meters live; also the clock.
         tokens: each access token with its scopes; None lets every token that starts with ``polar_oat_`` do everything.
         requests_per_minute: answer 429 above this; None means no limit.
-        faults: canned answers for the ingest endpoint; cutting a connection takes a `SandboxServer`.
+        faults: answers to order; cutting a connection takes a `SandboxServer`.
         routes: more routes to serve from the same address; they come before ours.
     """
-    read = ReadApi(store)
     limiter = security.RateLimiter(requests_per_minute, store.now)
-    table: tuple[tuple[str, str, Endpoint, tuple[str, ...]], ...] = (
-        ("POST", _INGEST, Ingest(store), ("events:write",)),
-        ("GET", "/v1/events/", read.list_events, ("events:read", "events:write")),
-        ("GET", "/v1/events/{id}", read.get_event, ("events:read", "events:write")),
-        ("POST", "/v1/customers/", read.create_customer, ("customers:write",)),
-        ("GET", "/v1/customers/", read.list_customers, ("customers:read", "customers:write")),
-        ("GET", "/v1/customers/external/{external_id}/state", read.get_customer_state, ("customers:read",)),
-        ("GET", "/v1/customers/external/{external_id}", read.get_customer, ("customers:read",)),
-        ("GET", "/v1/customers/{id}/state", read.get_customer_state, ("customers:read",)),
-        ("GET", "/v1/customers/{id}", read.get_customer, ("customers:read",)),
-        ("POST", "/v1/meters/", read.create_meter, ("meters:write",)),
-        ("GET", "/v1/meters/", read.list_meters, ("meters:read", "meters:write")),
-        ("GET", "/v1/meters/{id}/quantities", read.get_quantities, ("meters:read", "meters:write")),
-        ("GET", "/v1/meters/{id}", read.get_meter, ("meters:read", "meters:write")),
-    )
+    ordered = FaultQueue() if faults is None else faults
     api: list[BaseRoute] = []
-    for method, path, endpoint, scopes in table:
-        gated: Endpoint = Gate(endpoint, frozenset(scopes), tokens, limiter)
-        if path == _INGEST:
-            # Outside of the gate, so that refused requests are recorded too.
-            gated = FaultyIngest(gated, FaultQueue() if faults is None else faults)
+    for method, path, endpoint, scopes in api_routes(store):
+        gated = Faulty(Gate(endpoint, scopes, tokens, limiter), ordered)
         api.append(Route(path, gated.__call__, methods=[method]))
     return Starlette(routes=[*routes, *api, *Page(store).routes()])

@@ -1,4 +1,4 @@
-"""``POST /v1/events/ingest``: two phases of checks, one transaction, and the faults a test has ordered.
+"""``POST /v1/events/ingest``: two phases of checks, one transaction.
 
 The schema is checked first and hides what the second phase would find: a customer or member that does not exist.
 
@@ -9,30 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
 from otel_polar.sandbox import answers
-from otel_polar.sandbox.faults import CannedAnswer, FaultQueue, IngestRequest
 from otel_polar.sandbox.ingest import ParsedEvent, read_batch
-from otel_polar.sandbox.scalars import Problem, RefusedError
+from otel_polar.sandbox.scalars import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
 
     from otel_polar.sandbox.store import SandboxStore
-
-
-class Endpoint(Protocol):
-    """An endpoint, or a guard around one."""
-
-    async def __call__(self, request: Request, /) -> Response:
-        """Answer the request."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +42,7 @@ class Ingest:
         return JSONResponse({"inserted": inserted, "duplicates": len(events) - inserted})
 
     def _find_strangers(self, events: Iterable[ParsedEvent]) -> list[Problem]:
-        customer_ids = frozenset(customer.id for customer in self.store.customers())
+        customer_ids = self.store.customer_ids()
         member_ids = self.store.member_ids()
         return [
             problem
@@ -71,46 +61,3 @@ def _strangers_of(
         yield Problem("customer_id", "Customer not found.", event.customer_id, (*place, "customer_id"))
     if event.member_id is not None and event.member_id not in member_ids:
         yield Problem("member_id", "Member not found.", event.member_id, (*place, "member_id"))
-
-
-@dataclass(frozen=True, slots=True)
-class FaultyIngest:
-    """Puts the ordered fault in place of the true answer, and records every request."""
-
-    truth: Endpoint
-    faults: FaultQueue
-
-    async def __call__(self, request: Request, /) -> Response:
-        """Answer with the truth, or with the fault that waits for this request."""
-        fault = self.faults.take()
-        event_count = await _count_events(request)
-        response = await self.truth(request) if fault is None or fault.after_commit else None
-        if fault is not None:
-            response = HangUp() if fault.status is None else _canned(fault)
-        assert response is not None  # noqa: S101 - without a fault the truth has answered
-        status = None if isinstance(response, HangUp) else response.status_code
-        self.faults.record(IngestRequest(dict(request.headers), event_count, status))
-        return response
-
-
-def _canned(fault: CannedAnswer) -> Response:
-    return Response(fault.body, fault.status or 500, dict(fault.headers))
-
-
-async def _count_events(request: Request) -> int | None:
-    try:
-        body = await answers.read_json(request)
-        return len(body["events"])
-    except (RefusedError, answers.UnreadableBodyError, LookupError, TypeError):
-        return None
-
-
-class HangUp(Response):
-    """Closes the connection instead of answering, as a crashing proxy does."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut the connection, then wait until the server has noticed."""
-        del send
-        scope["state"]["transport"].abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass

@@ -1,34 +1,38 @@
-"""Query strings of Polar's listings: pages, times, lists of values, ``metadata[key]=value``.
+"""Query strings of Polar's listings: pages, order, times, switches, lists of values, ``metadata[key]=value``.
 
-Sources: polarsource/polar, server/polar/kit/pagination.py, server/polar/kit/metadata.py.
+Sources: polarsource/polar, server/polar/kit/pagination.py, server/polar/kit/sorting.py, server/polar/kit/metadata.py.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_polar.sandbox import meters, scalars
+from starlette.responses import JSONResponse, Response
+
+from otel_polar.sandbox import scalars
 from otel_polar.sandbox.records import to_unix_us
-from otel_polar.sandbox.scalars import Problem, RefusedError, refused
-from otel_polar.sandbox.schema import REQUIRED, Member, list_of, one_of, read_object
+from otel_polar.sandbox.scalars import RefusedError, refused
+from otel_polar.sandbox.schema import REQUIRED, Member, one_of, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.datastructures import QueryParams
+    from starlette.requests import Request
 
-    from otel_polar.sandbox.records import Customer, Event
     from otel_polar.sandbox.scalars import Rule
 
 _MAX_LIMIT: Final = 100
 _METADATA_KEY = re.compile(r"metadata\[([^\]]+)\]")
+_WORDS: Final = {
+    **dict.fromkeys(("true", "1", "yes", "y", "on", "t"), True),
+    **dict.fromkeys(("false", "0", "no", "n", "off", "f"), False),
+}
 # Nothing is later than this, so any time is "in the past" where Polar does not ask for it.
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
-INT32: Final = range(-(2**31), 2**31)
 
 
 def read_parameter(query: QueryParams, name: str, rule: Rule, default: Any = REQUIRED) -> Any:
@@ -49,12 +53,32 @@ def read_time(query: QueryParams, name: str, default: Any = REQUIRED) -> datetim
     return value
 
 
+def read_time_us(query: QueryParams, name: str) -> int | None:
+    """Return an optional time parameter in whole microseconds since 1970."""
+    value = read_time(query, name, None)
+    return None if value is None else to_unix_us(value)
+
+
 def _any_time(value: Any) -> datetime:
     try:
         return datetime.fromisoformat(value).replace(tzinfo=datetime.fromisoformat(value).tzinfo or UTC)
     except ValueError:
         parsed: datetime = scalars.timestamp_before(_END_OF_TIME)(value)
         return parsed
+
+
+def read_switch(query: QueryParams, name: str) -> bool | None:
+    """Return an optional yes or no."""
+    value: bool | None = read_parameter(query, name, _yes_or_no, None)
+    return value
+
+
+def _yes_or_no(value: Any) -> bool:
+    try:
+        return _WORDS[value.lower()]
+    except KeyError:
+        message = "Input should be a valid boolean, unable to interpret input"
+        raise refused("bool_parsing", message, value) from None
 
 
 def positive(value: Any) -> int:
@@ -65,92 +89,56 @@ def positive(value: Any) -> int:
     return number
 
 
+def read_metadata_query(query: QueryParams) -> dict[str, list[str]]:
+    """Return the values wanted of each metadata key: alternatives of one key, all keys together."""
+    wanted: defaultdict[str, list[str]] = defaultdict(list)
+    for name, value in query.multi_items():
+        if match := _METADATA_KEY.match(name):
+            wanted[match[1]].append(value)
+    return dict(wanted)
+
+
+def has_metadata(metadata: Mapping[str, Any], wanted: Mapping[str, Sequence[str]]) -> bool:
+    """Say whether the metadata of a customer, a meter or a product is what ``metadata[key]=value`` asks for."""
+    return all(key in metadata and _as_text(metadata[key]) in values for key, values in wanted.items())
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def is_wanted(query: QueryParams, name: str, value: str | None) -> bool:
+    """Say whether *value* is one of those a parameter names; one that is absent names all."""
+    return name not in query or value in query.getlist(name)
+
+
+def read_sorting(request: Request, keys: tuple[str, ...], default: str) -> tuple[str, bool]:
+    """Return the key to sort by and whether the largest comes first."""
+    rule = one_of(*keys, *(f"-{key}" for key in keys))
+    chosen: str = read_parameter(request.query_params, "sorting", rule, default)
+    return chosen.removeprefix("-"), chosen.startswith("-")
+
+
+def sort(request: Request, found: list[Any], keys: Mapping[str, Callable[[Any], Any]], default: str) -> None:
+    """Put what was found in the order asked for."""
+    key, is_descending = read_sorting(request, tuple(keys), default)
+    found.sort(key=keys[key], reverse=is_descending)
+
+
 def read_page(query: QueryParams) -> tuple[int, int]:
     """Return the page, from 1, and its size, at most 100 whatever was asked for."""
     limit = read_parameter(query, "limit", positive, 10)
     return read_parameter(query, "page", positive, 1), min(limit, _MAX_LIMIT)
 
 
-def cut_page(items: list[Any], page: int, limit: int) -> list[Any]:
-    """Return the items of one page."""
-    return items[(page - 1) * limit : page * limit]
+def page(request: Request, found: Sequence[Any], shape: Callable[[Any], dict[str, Any]]) -> Response:
+    """Answer with the page of *found* that was asked for."""
+    return page_of_many(request, found, lambda part: [shape(one) for one in part])
 
 
-def of_customers(query: QueryParams, customers: Iterable[Customer]) -> Callable[[Event], bool]:
-    """Return the test for ``customer_id`` and ``external_customer_id``: each finds events of either kind."""
-    ids, external_ids = set(query.getlist("customer_id")), set(query.getlist("external_customer_id"))
-    if not ids and not external_ids:
-        return lambda _: True
-    named = [one for one in customers if one.id in ids or one.external_id in external_ids]
-    return lambda event: (
-        event.external_customer_id in external_ids or any(event.belongs_to(customer) for customer in named)
-    )
-
-
-def by_metadata(query: QueryParams) -> Callable[[Event], bool]:
-    """Return the test for ``metadata[key]=value``: values of one key are alternatives, keys must all fit."""
-    wanted: defaultdict[str, set[str]] = defaultdict(set)
-    for name, value in query.multi_items():
-        if match := _METADATA_KEY.match(name):
-            wanted[match[1]].add(value)
-
-    def fits(event: Event) -> bool:
-        return all(
-            key in event.metadata and meters.as_text(event.metadata[key]) in values for key, values in wanted.items()
-        )
-
-    return fits
-
-
-def in_time(query: QueryParams) -> Callable[[Event], bool]:
-    """Return the test for ``start_timestamp`` and ``end_timestamp``."""
-    start, end = read_time(query, "start_timestamp", None), read_time(query, "end_timestamp", None)
-    first_us = float("-inf") if start is None else to_unix_us(start)
-    last_us = float("inf") if end is None else to_unix_us(end)
-    return lambda event: first_us <= event.timestamp_us <= last_us
-
-
-def by_filter(query: QueryParams) -> Callable[[Event], bool]:
-    """Return the test for ``filter``, a meter's filter written as JSON."""
-    written = query.get("filter")
-    if written is None:
-        return lambda _: True
-    try:
-        node = read_filter(json.loads(written))
-    except (ValueError, RecursionError):
-        raise RefusedError(Problem("json_invalid", "Invalid JSON", written, ("query", "filter"))) from None
-    except RefusedError as error:
-        raise RefusedError(*(problem.below("query", "filter") for problem in error.problems)) from None
-    return lambda event: meters.matches(event, node)
-
-
-def read_filter(value: Any) -> dict[str, Any]:
-    """Parse a meter's filter, nested as deep as it comes."""
-    members = {"conjunction": Member(one_of("and", "or")), "clauses": Member(list_of(_read_clause))}
-    return read_object(value, members)
-
-
-def _read_clause(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict) and "clauses" in value:
-        return read_filter(value)
-    members = {
-        "property": Member(lambda path: meters.strip_metadata_prefix(scalars.text(path))),
-        "operator": Member(one_of(*meters.OPERATORS)),
-        "value": Member(_read_operand),
-    }
-    return read_object(value, members)
-
-
-def _read_operand(value: Any) -> str | int | bool:
-    if isinstance(value, bool) or (isinstance(value, int) and value in INT32):
-        return value
-    return str(scalars.text_between(0, 1_000)(value))
-
-
-def read_aggregation(value: Any) -> dict[str, Any]:
-    """Parse a meter's aggregation."""
-    function = read_object(value, {"func": Member(one_of("count", "unique", *meters.FUNCTIONS))})
-    if function["func"] == "count":
-        return function
-    path = Member(lambda written: meters.strip_metadata_prefix(scalars.text(written)))
-    return {**function, **read_object(value, {"property": path})}
+def page_of_many(request: Request, found: Any, shape: Callable[[Any], list[dict[str, Any]]]) -> Response:
+    """Answer with the page of *found* that was asked for, shaped together."""
+    number, limit = read_page(request.query_params)
+    items = shape(found[(number - 1) * limit : number * limit])
+    pagination = {"total_count": len(found), "max_page": -(-len(found) // limit)}
+    return JSONResponse({"items": items, "pagination": pagination})

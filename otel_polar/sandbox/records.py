@@ -1,4 +1,7 @@
-"""What the sandbox keeps: events, customers and meters, as they come out of the store."""
+"""What the sandbox keeps: events, customers and meters, as they come out of the store.
+
+Times are whole microseconds since 1970.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,11 @@ def isoformat(unix_us: int) -> str:
     return from_unix_us(unix_us).isoformat().replace("+00:00", "Z")
 
 
+def isoformat_or_none(unix_us: int | None) -> str | None:
+    """Return a time as Polar's API writes it, or None where it has not come."""
+    return None if unix_us is None else isoformat(unix_us)
+
+
 @dataclass(frozen=True, slots=True)
 class Customer:
     """A customer of the sandbox's one organization."""
@@ -36,6 +44,7 @@ class Customer:
     kind: str
     metadata: dict[str, Any]
     created_at_us: int
+    modified_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,7 @@ class Event:
     external_customer_id: str | None
     external_member_id: str | None
     metadata: dict[str, Any]
-
-    def belongs_to(self, customer: Customer) -> bool:
-        """Say whether *customer* is whom the event names, by either id."""
-        if self.customer_id is not None:
-            return self.customer_id == customer.id
-        return self.external_customer_id is not None and self.external_customer_id == customer.external_id
+    source: str = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,5 @@ class Meter:
     aggregation: dict[str, Any]
     metadata: dict[str, Any]
     created_at_us: int
+    modified_at_us: int | None = None
+    archived_at_us: int | None = None

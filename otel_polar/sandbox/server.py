@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from otel_polar.sandbox.app import create_app
-from otel_polar.sandbox.faults import CannedAnswer, FaultQueue, IngestRequest
+from otel_polar.sandbox.faults import ApiRequest, CannedAnswer, Fault, FaultQueue, IngestRequest
 from otel_polar.sandbox.store import SandboxStore
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class SandboxServer:
         requests_per_minute: answer 429 above this, as Polar does at 500 (its sandbox at 100); None means no limit.
         now: the clock, in seconds since 1970. Events must not be later than it.
         routes: more routes to serve from the same address.
+        state_lag_s: how long after its arrival an event stays out of customers' balances; Polar takes seconds to hours.
     """
 
     def __init__(
@@ -85,8 +86,9 @@ class SandboxServer:
         requests_per_minute: int | None = None,
         now: Callable[[], float] = time.time,
         routes: Sequence[BaseRoute] = (),
+        state_lag_s: float = 0.0,
     ) -> None:
-        self.store = SandboxStore(db, now=now)
+        self.store = SandboxStore(db, now=now, state_lag_s=state_lag_s)
         self._faults = FaultQueue()
         self._address = (host, port)
         self._app = create_app(
@@ -198,10 +200,55 @@ class SandboxServer:
         """Have the connection of the next ingest request closed without an answer."""
         self._faults.add(CannedAnswer(None, after_commit=after_commit))
 
+    def answer_on(
+        self,
+        path: str,
+        status: int,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str | None = None,
+        times: int | None = 1,
+        after_commit: bool = False,
+    ) -> None:
+        """Answer the next *times* requests to *path*, of *method* if named, with this; None means all of them.
+
+        In *path* a ``*`` stands for anything: ``/v1/meters/*``. With *after_commit* the request is obeyed all the same.
+        """
+        canned = CannedAnswer(status, body, dict(headers or {}), after_commit)
+        self._faults.order(Fault(path, method, canned), times)
+
+    def hang_up_on(
+        self, path: str, *, method: str | None = None, times: int | None = 1, after_commit: bool = False
+    ) -> None:
+        """Close the connection of the next *times* requests to *path* without an answer."""
+        self._faults.order(Fault(path, method, CannedAnswer(None, after_commit=after_commit)), times)
+
+    def delay_on(self, path: str, delay_s: float, *, method: str | None = None, times: int | None = 1) -> None:
+        """Wait before the next *times* requests to *path* are obeyed and answered truly."""
+        self._faults.order(Fault(path, method, delay_s=delay_s), times)
+
+    def clear_faults(self) -> None:
+        """Answer truly from now on."""
+        self._faults.clear()
+
+    def freeze_customer_states(self) -> None:
+        """Leave events that arrive from now on out of customers' balances; a credit still counts those before it."""
+        self.store.balances.freeze()
+
+    def thaw_customer_states(self) -> None:
+        """Bring customers' balances up to date again."""
+        self.store.balances.thaw()
+
+    @property
+    def requests(self) -> list[ApiRequest]:
+        """The last ten thousand requests to the API, also those that were refused, oldest first."""
+        return self._faults.requests()
+
     @property
     def ingest_requests(self) -> list[IngestRequest]:
         """Every request to the ingest endpoint, also those that were refused, oldest first."""
-        return self._faults.requests()
+        return self._faults.ingest_requests()
 
     def events(self) -> list[dict[str, Any]]:
         """Return every stored event as a plain dict, in the order of arrival."""

@@ -1,27 +1,24 @@
 """Stored rows as the JSON that Polar's API answers with, strict enough for its own SDK to parse.
 
-Sources: polarsource/polar, server/polar/event/schemas.py, server/polar/customer/schemas, server/polar/meter/schemas.py.
+Sources: polarsource/polar, server/polar/event/schemas.py, server/polar/customer/schemas, server/polar/meter/schemas.py,
+server/polar/customer_meter/schemas.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from otel_polar.sandbox.meters import aggregate, matches
-from otel_polar.sandbox.records import isoformat
+from otel_polar.sandbox.records import isoformat, isoformat_or_none
 from otel_polar.sandbox.security import ORGANIZATION_ID
+from otel_polar.sandbox.selling_shapes import granted_benefit_shape, state_subscription_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from otel_polar.sandbox.records import Customer, Event, Meter
-
-
-def page_of(items: Sequence[Any], total: int, limit: int) -> dict[str, Any]:
-    """Return one page of a listing."""
-    return {"items": items, "pagination": {"total_count": total, "max_page": -(-total // limit)}}
+    from otel_polar.sandbox.balances import CustomerMeter
+    from otel_polar.sandbox.event_listing import ListedEvent
+    from otel_polar.sandbox.records import Customer, Meter
 
 
 def customer_shape(customer: Customer, first_event_us: int | None = None) -> dict[str, Any]:
@@ -29,7 +26,7 @@ def customer_shape(customer: Customer, first_event_us: int | None = None) -> dic
     return {
         "id": customer.id,
         "created_at": isoformat(customer.created_at_us),
-        "modified_at": None,
+        "modified_at": isoformat_or_none(customer.modified_at_us),
         "metadata": customer.metadata,
         "external_id": customer.external_id,
         "email": customer.email,
@@ -43,41 +40,42 @@ def customer_shape(customer: Customer, first_event_us: int | None = None) -> dic
         "organization_id": ORGANIZATION_ID,
         "default_payment_method_id": None,
         "deleted_at": None,
-        "first_user_event_at": None if first_event_us is None else isoformat(first_event_us),
+        "first_user_event_at": isoformat_or_none(first_event_us),
         "avatar_url": None,
     }
 
 
-def state_shape(customer: Customer, events: Sequence[Event], meters: Iterable[Meter]) -> dict[str, Any]:
-    """Return a customer's state: a meter is active once one of the customer's events matched it.
-
-    The sandbox computes it at once. Polar refreshes it after seconds when idle, after up to three hours when busy.
-    """
-    own = [event for event in events if event.belongs_to(customer)]
-    active = [
-        _active_meter(meter, matching)
-        for meter in meters
-        if (matching := [event for event in own if matches(event, meter.filter)])
-    ]
-    first = min((event.timestamp_us for event in own), default=None)
+def state_shape(
+    customer: Mapping[str, Any], subscriptions: Sequence[Mapping[str, Any]], active: Iterable[CustomerMeter]
+) -> dict[str, Any]:
+    """Return a customer's state: a meter is active once an event or a credit of the customer reached it."""
     return {
-        **customer_shape(customer, first),
-        "active_subscriptions": [],
-        "granted_benefits": [],
-        "active_meters": active,
+        **customer,
+        "active_subscriptions": [state_subscription_shape(one) for one in subscriptions],
+        "granted_benefits": [granted_benefit_shape(grant) for one in subscriptions for grant in one["grants"]],
+        "active_meters": [_balance_shape(one) for one in active],
     }
 
 
-def _active_meter(meter: Meter, events: Sequence[Event]) -> dict[str, Any]:
-    consumed = aggregate(events, meter.aggregation)
+def _balance_shape(one: CustomerMeter) -> dict[str, Any]:
     return {
-        "id": meter.id,
-        "created_at": isoformat(events[0].ingested_at_us),
-        "modified_at": isoformat(events[-1].ingested_at_us),
-        "meter_id": meter.id,
-        "consumed_units": consumed,
-        "credited_units": 0,
-        "balance": -consumed,
+        "id": one.id,
+        "created_at": isoformat(one.created_at_us),
+        "modified_at": isoformat(one.modified_at_us),
+        "meter_id": one.meter.id,
+        "consumed_units": one.consumed_units,
+        "credited_units": one.credited_units,
+        "balance": one.balance,
+    }
+
+
+def customer_meter_shape(one: CustomerMeter) -> dict[str, Any]:
+    """Return what a customer's meter stands at, with both of them."""
+    return {
+        **_balance_shape(one),
+        "customer_id": one.customer.id,
+        "customer": customer_shape(one.customer),
+        "meter": meter_shape(one.meter),
     }
 
 
@@ -86,7 +84,7 @@ def meter_shape(meter: Meter) -> dict[str, Any]:
     return {
         "id": meter.id,
         "created_at": isoformat(meter.created_at_us),
-        "modified_at": None,
+        "modified_at": isoformat_or_none(meter.modified_at_us),
         "metadata": meter.metadata,
         "name": meter.name,
         "unit": meter.unit,
@@ -95,53 +93,30 @@ def meter_shape(meter: Meter) -> dict[str, Any]:
         "filter": meter.filter,
         "aggregation": meter.aggregation,
         "organization_id": ORGANIZATION_ID,
-        "archived_at": None,
+        "archived_at": isoformat_or_none(meter.archived_at_us),
     }
 
 
-class EventShapes:
-    """Events with what surrounds them: their customers, parents and children.
-
-    The ``external_id`` is not part of the answer: Polar does not give it back.
-    """
-
-    __slots__ = ("_child_counts", "_customers", "_ids")
-
-    def __init__(self, events: Iterable[Event], customers: Iterable[Customer]) -> None:
-        events = list(events)
-        self._ids = {event.external_id: event.id for event in events if event.external_id is not None}
-        self._ids |= {event.id: event.id for event in events}
-        self._child_counts = Counter(map(self.parent_id, events))
-        self._customers = {customer.id: customer for customer in customers}
-        self._customers |= {
-            f"external:{customer.external_id}": customer
-            for customer in self._customers.values()
-            if customer.external_id is not None
-        }
-
-    def parent_id(self, event: Event) -> str | None:
-        """Return the id of the event's parent, whichever way it was named."""
-        return None if event.parent_reference is None else self._ids.get(event.parent_reference)
-
-    def shape(self, event: Event) -> dict[str, Any]:
-        """Return an event as its ingesting user sees it."""
-        customer = self._customers.get(event.customer_id or f"external:{event.external_customer_id}")
-        return {
-            "id": event.id,
-            "timestamp": isoformat(event.timestamp_us),
-            "organization_id": ORGANIZATION_ID,
-            "customer_id": event.customer_id,
-            "customer": None if customer is None else customer_shape(customer),
-            "external_customer_id": event.external_customer_id,
-            "member_id": event.member_id,
-            "external_member_id": event.external_member_id,
-            "child_count": self._child_counts[event.id],
-            "parent_id": self.parent_id(event),
-            "label": event.name,
-            "name": event.name,
-            "source": "user",
-            "metadata": _metadata_shape(event.metadata),
-        }
+def event_shape(listed: ListedEvent, customer: Customer | None) -> dict[str, Any]:
+    """Return an event as its ingesting user sees it; the ``external_id`` is not given back."""
+    event = listed.event
+    label = event.name.replace(".", " ").replace("_", " ").title() if event.source == "system" else event.name
+    return {
+        "id": event.id,
+        "timestamp": isoformat(event.timestamp_us),
+        "organization_id": ORGANIZATION_ID,
+        "customer_id": event.customer_id,
+        "customer": None if customer is None else customer_shape(customer),
+        "external_customer_id": event.external_customer_id,
+        "member_id": event.member_id,
+        "external_member_id": event.external_member_id,
+        "child_count": listed.child_count,
+        "parent_id": listed.parent_id,
+        "label": label,
+        "name": event.name,
+        "source": event.source,
+        "metadata": _metadata_shape(event.metadata),
+    }
 
 
 def _metadata_shape(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -43,19 +43,37 @@ def call(
     *,
     headers: Mapping[str, str] | None = None,
     token: str | None = TOKEN,
+    method: str | None = None,
+    timeout_s: float = 10,
 ) -> Answer:
     """Send one request without the SDK, which refuses to send what a broken client would."""
     parts = urlsplit(server.url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     sent = {"content-type": "application/json", **(headers or {})}
     if token is not None:
         sent.setdefault("authorization", f"Bearer {token}")
     try:
-        connection.request("GET" if body is None else "POST", path, body, sent)
+        connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
         response = connection.getresponse()
         return Answer(response.status, {key.lower(): value for key, value in response.getheaders()}, response.read())
     finally:
         connection.close()
+
+
+def patch(server: SandboxServer, path: str, **fields: Any) -> Answer:
+    """Change something."""
+    return call(server, path, json.dumps(fields).encode(), method="PATCH")
+
+
+def post(server: SandboxServer, path: str, **fields: Any) -> Answer:
+    """Create something."""
+    return call(server, path, json.dumps(fields).encode())
+
+
+def refusals(answer: Answer) -> list[tuple[str, list[str | int], str]]:
+    """The type, the place and the message of each entry of a 422."""
+    assert answer.status == 422, answer.body
+    return [(item["type"], item["loc"], item["msg"]) for item in answer.json["detail"]]
 
 
 def ingest(server: SandboxServer, *events: Any, **options: Any) -> Answer:

@@ -27,9 +27,9 @@ def at(minute: int, **fields: Any) -> dict[str, Any]:
 
 
 def listed(polar: Polar, **filters: Any) -> list[UserEvent]:
+    """The listed events but for those that Polar writes itself."""
     answer = cast("ListResourceEvent", polar.events.list(**filters))
-    assert all(isinstance(item, UserEvent) for item in answer.items)
-    return cast("list[UserEvent]", answer.items)
+    return [item for item in answer.items if isinstance(item, UserEvent)]
 
 
 def test_an_event_comes_back_as_it_is_stored(polar: Polar, server: SandboxServer) -> None:
@@ -60,8 +60,10 @@ def test_an_event_comes_back_as_it_is_stored(polar: Polar, server: SandboxServer
         ({"name": "b"}, ["b"]),
         ({"name": ["a", "b"]}, ["b", "a"]),
         ({"external_customer_id": "user_1"}, ["a"]),
-        ({"start_timestamp": "2026-10-01T11:02:00Z"}, ["c", "b"]),
-        ({"end_timestamp": "2026-10-01T11:02:00Z"}, ["b", "a"]),
+        ({"start_timestamp": "2026-10-01T11:02:00Z"}, ["c"]),
+        ({"start_timestamp": "2026-10-01T11:01:59.999Z"}, ["c", "b"]),
+        ({"end_timestamp": "2026-10-01T11:02:00Z"}, ["a"]),
+        ({"end_timestamp": "2026-10-01T11:02:00.001Z"}, ["b", "a"]),
         ({"metadata": {"plan": "pro"}}, ["c", "a"]),
         ({"metadata": {"plan": ["pro", "free"], "n": 2}}, ["b"]),
         ({"limit": 2}, ["c", "b"]),
