@@ -9,6 +9,8 @@
     directory.py       the outbox directory of the settings
     prices.py          the prices of the settings
     extras.py          what is not installed
+    status.py          otel-polar status
+    outbox/            otel-polar outbox
     sandbox.py         otel-polar sandbox
     demo.py            otel-polar demo: what is shown
     demo_scenario.py   otel-polar demo: what is done and checked

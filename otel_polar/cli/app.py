@@ -13,11 +13,12 @@ from typer.core import TyperGroup
 from otel_polar._version import __version__
 from otel_polar.cli.demo import demo
 from otel_polar.cli.explain import explain_spans
-from otel_polar.cli.outbox import outbox_app
+from otel_polar.cli.outbox.app import outbox_app
 from otel_polar.cli.output import Ending
 from otel_polar.cli.price import price
 from otel_polar.cli.sandbox import sandbox
 from otel_polar.cli.serve import serve
+from otel_polar.cli.status import status
 
 
 class _Commands(TyperGroup):
@@ -41,12 +42,14 @@ app = typer.Typer(
 )
 _START: Final = "Start"
 _BILL: Final = "Bill"
+_LOOK: Final = "Look and repair"
 _UNDERSTAND: Final = "Understand"
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(sandbox)
 app.command(rich_help_panel=_BILL)(serve)
-app.add_typer(outbox_app, rich_help_panel=_BILL)
+app.command(rich_help_panel=_LOOK)(status)
+app.add_typer(outbox_app, rich_help_panel=_LOOK)
 app.command("explain", rich_help_panel=_UNDERSTAND)(explain_spans)
 app.command(rich_help_panel=_UNDERSTAND)(price)
 

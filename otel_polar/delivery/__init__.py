@@ -19,6 +19,7 @@
     instruments.py  what they are called, and which number each of them reads
     tally.py      what became of calls, in plain numbers
     reasons.py    why, in a few fixed words
+    advice.py     and what to do about it
     backlog.py    what waits, and how old the oldest call is
     redating.py   events from the future
     progress.py   how far the sending of a backlog has come, for the log
@@ -41,6 +42,13 @@
     taking_in.py  from the journal into the database
     statements.py  its tables, and what is asked of them
     rows.py       what lies in it, and the states a call can be in
+    looking.py    every outbox file, read while the processes that own them go on
+    glance.py     one of them, at one moment
+    ledger_rows.py  what stands in its tables
+    spool.py      what was seen, each call once
+    seen.py       a call as it lies there
+    finding.py    which calls are asked for
+    census.py     how many there are, and what they cost
     database.py   one SQLite connection under one lock
     inherited.py  files that a forked child neither closes nor opens as they are
     record.py     a ModelCall as the JSON that lies in the outbox, and back

@@ -37,12 +37,17 @@ if TYPE_CHECKING:
 _encode: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
+def unreadable_id(call: object) -> str:
+    """The external id under which a row that is no recorded call is kept: the same whenever it is read."""
+    return f"unreadable:{sha256(repr(call).encode(errors='backslashreplace')).hexdigest()}"
+
+
 def unreadable(recorded: Recorded, error: Exception, notices: Notices) -> Decided:
     """A row that is no recorded call: it is kept, and must not stop the others."""
-    text = repr(recorded.call)
-    key = f"unreadable:{sha256(text.encode(errors='backslashreplace')).hexdigest()}"
-    kept = recorded if isinstance(recorded.call, str) else replace(recorded, call=text)
-    return _held(kept, key, State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices)
+    kept = recorded if isinstance(recorded.call, str) else replace(recorded, call=repr(recorded.call))
+    return _held(
+        kept, unreadable_id(recorded.call), State.UNBUILDABLE, f"unreadable record: {type(error).__name__}", notices
+    )
 
 
 def decide_measurement(

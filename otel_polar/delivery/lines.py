@@ -7,7 +7,7 @@ import json
 import math
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -57,15 +57,23 @@ def read_lines(segment: Path, begin: int) -> list[Line]:
     """
     try:
         with segment.open("rb") as file:
-            file.seek(begin)
-            data = file.read(PORTION_BYTES)
-            if len(data) == PORTION_BYTES:
-                data += file.readline()
-            written_at = os.fstat(file.fileno()).st_mtime
+            return read_open_lines(file, begin)
     except OSError as error:
         kind = OutboxError if error.errno in _PASSING else OutboxDamagedError
         raise kind(f"outbox {segment} cannot be read: {error.strerror}") from error
-    return list(_lines(data, begin, written_at))
+
+
+def read_open_lines(file: BinaryIO, begin: int) -> list[Line]:
+    """The same of a segment that is open already, and may have been deleted since.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    file.seek(begin)
+    data = file.read(PORTION_BYTES)
+    if len(data) == PORTION_BYTES:
+        data += file.readline()
+    return list(_lines(data, begin, os.fstat(file.fileno()).st_mtime))
 
 
 def calls_of(lines: Sequence[Line]) -> list[tuple[float, str]]:

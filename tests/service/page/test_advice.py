@@ -8,9 +8,9 @@ import pytest
 import typer.main
 
 from otel_polar.cli.app import app
+from otel_polar.delivery.advice import _ADVICE, what_to_do
 from otel_polar.delivery.reasons import _WORDS, OTHER
 from otel_polar.delivery.rows import State
-from otel_polar.service.page.advice import _ADVICE, what_to_do
 from otel_polar.settings import Settings
 
 REASONS = [(state, word) for state, words in _WORDS.items() for word in dict.fromkeys([*(w for _, w in words), OTHER])]

@@ -1,4 +1,4 @@
-"""``otel-polar outbox``: what waits on disk, and how to get it going again."""
+"""``otel-polar outbox reprice``: try again what waits for a price."""
 
 from __future__ import annotations
 
@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 
 PORTION = 500
 
-outbox_app = typer.Typer(name="outbox", help="What waits on disk for Polar.", no_args_is_help=True)
 
-
-@outbox_app.callback()
-def options() -> None:
-    """Look after the calls that wait on disk, in the directory of the access token that is set."""
-
-
-@outbox_app.command()
 def reprice(
     *,
     force: Annotated[

@@ -1,0 +1,13 @@
+"""``otel-polar outbox``: the calls that lie on disk, looked at and changed while the application runs.
+
+::
+
+    app.py        the table of its commands
+    options.py    which calls are meant: options and arguments that several commands have
+    states.py     what each state means, and what to type
+    shown.py      a call as a row of a table, and as JSON
+    listing.py    outbox list
+    show.py       outbox show
+    export.py     outbox export
+    reprice.py    outbox reprice
+"""
