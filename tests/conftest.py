@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from otel_polar.delivery.call_reader import CallReader
 from otel_polar.delivery.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def confidential() -> Iterator[Confidential]:
     """What passes through any pipeline."""
     confidential = Confidential()
-    record, commit, read = Pipeline._record, Pipeline.commit, Pipeline._read
+    record, commit, read = Pipeline._record, Pipeline.commit, CallReader.read_call
 
     def seen_record(pipeline: Pipeline, line: str) -> None:
         confidential.see_record(line)
@@ -95,18 +96,18 @@ def confidential() -> Iterator[Confidential]:
         commit(pipeline, calls)
 
     def seen_read(
-        pipeline: Pipeline,
+        reader: CallReader,
         span: SpanRecord,
         customer: Customer | Unattributed,
         tags: Mapping[str, TagValue],
     ) -> ModelCall | None:
         confidential.see_span(span)
-        return read(pipeline, span, customer, tags)
+        return read(reader, span, customer, tags)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pipeline, "_record", seen_record)
         patch.setattr(Pipeline, "commit", seen_commit)
-        patch.setattr(Pipeline, "_read", seen_read)
+        patch.setattr(CallReader, "read_call", seen_read)
         yield confidential
 
 

@@ -227,3 +227,15 @@ def visit(address: str, user: str) -> None:
     assert json.loads(post(f"/login/{user}")) == {"user_id": user}
     assert len(json.loads(post("/chat", question="Who pays?"))["answer"].split()) == 12
     assert len(post("/stream", question="Who pays?").split()) == 12
+
+
+def test_a_recording_that_is_replayed_twice_is_billed_once() -> None:
+    """The page shows it: the second run sends nothing."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "replay.py"], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert "3 calls to be billed, cost $0.000621" in done.stdout
+    assert "3 calls sent" in done.stdout
+    assert "replayed already" in done.stdout
+    assert done.stdout.endswith("Polar has 3 events\n")

@@ -14,6 +14,8 @@
     sandbox.py         otel-polar sandbox
     demo.py            otel-polar demo: what is shown
     demo_scenario.py   otel-polar demo: what is done and checked
+    replay.py          otel-polar replay: what is done
+    replay_report.py   otel-polar replay: what is said
 """
 
 import os

@@ -16,6 +16,7 @@ from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.outbox.app import outbox_app
 from otel_polar.cli.output import Ending
 from otel_polar.cli.price import price
+from otel_polar.cli.replay import replay
 from otel_polar.cli.sandbox import sandbox
 from otel_polar.cli.serve import serve
 from otel_polar.cli.status import status
@@ -48,6 +49,7 @@ _UNDERSTAND: Final = "Understand"
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(sandbox)
 app.command(rich_help_panel=_BILL)(serve)
+app.command(rich_help_panel=_BILL)(replay)
 app.command(rich_help_panel=_LOOK)(status)
 app.add_typer(outbox_app, rich_help_panel=_LOOK)
 app.command("explain", rich_help_panel=_UNDERSTAND)(explain_spans)

@@ -26,10 +26,11 @@ from otel_polar.delivery.window import PORTION, Family, Read, Window
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_polar.billing.call import ModelCall
     from otel_polar.billing.pricing import Price, Unpriced
+    from otel_polar.delivery.elsewhere import Elsewhere
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.rows import Decided, Known
@@ -50,9 +51,12 @@ class Intake:
         notices: Notices,
         counts: Counter[str],
         tally: Tally | None = None,
+        elsewhere: Elsewhere | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
+        self._elsewhere = elsewhere
+        self._settled_elsewhere: set[str] = set()
         self._monotonic = monotonic
         self._settings = settings
         self._price = price
@@ -118,9 +122,12 @@ class Intake:
         verdict.seqs |= due
         # As they were recorded, also where a family was decided together.
         verdict.decided.sort(key=lambda decided: decided.recorded.seq)
-        known_already = self._outbox.decide(verdict.decided, verdict.duplicates, dropped=verdict.dropped, now=now)
+        forgotten = [*verdict.dropped, *verdict.elsewhere]
+        known_already = self._outbox.decide(verdict.decided, verdict.duplicates, dropped=forgotten, now=now)
         self._window.remove(verdict.seqs)
         self._counts["duplicate"] += len(verdict.duplicates) + known_already
+        self._counts["known here"] += verdict.known_here + known_already
+        self._counts["known elsewhere"] += len(verdict.elsewhere)
         self._counts["dropped: unattributed"] += len(verdict.dropped)
         # Not before: what could not be written has not been decided.
         self._tally.decided(verdict.decided, verdict.unpriced)
@@ -156,7 +163,14 @@ class Intake:
         merged = merge(calls)
         self._scopes.look_at(calls)
         if earlier is not None and not earlier.is_held:
-            verdict.duplicates += [_duplicate(read, earlier.external_id) for read in group]
+            for read in group:
+                if read.external_id in self._settled_elsewhere:
+                    # Whose ledger it is in keeps it; a second row would stand in its way when the files come together.
+                    self._settled_elsewhere.discard(read.external_id)
+                    verdict.elsewhere.append(read.recorded.seq)
+                else:
+                    verdict.known_here += read.external_id == earlier.external_id
+                    verdict.duplicates.append(_duplicate(read, earlier.external_id))
             verdict.known.append((earlier, KnownCall(earlier.external_id, is_held=False, calls=calls)))
             return
         if earlier is None and isinstance(merged.customer, Unattributed) and self._settings.on_unattributed == "drop":
@@ -213,7 +227,15 @@ class Intake:
             if all(known.external_id != found.external_id for known in recent.related([call])):
                 # Where its call is forgotten, the span itself stands for it: it has the same id.
                 recent.remember(_known_call(found, call), self._monotonic())
+        if self._elsewhere is not None:
+            self._recall_elsewhere(self._elsewhere, ids, recent)
         self._recalled_in = generation
+
+    def _recall_elsewhere(self, elsewhere: Elsewhere, ids: Mapping[str, ModelCall], recent: Recent) -> None:
+        for key in elsewhere.settled(list(ids)):
+            if all(known.external_id != key for known in recent.related([ids[key]])):
+                self._settled_elsewhere.add(key)
+                recent.remember(KnownCall(key, is_held=False, calls=[ids[key]]), self._monotonic())
 
 
 @dataclass(slots=True)
@@ -228,6 +250,10 @@ class _Verdict:
     seqs: set[int] = field(default_factory=set)
     """The rows that this is about."""
     ready: set[str] = field(default_factory=set)
+    elsewhere: list[int] = field(default_factory=list)
+    """The rows of spans that another process has settled."""
+    known_here: int = 0
+    """Spans of calls that this ledger has, under the same id."""
 
     def decide(self, decided: Decided) -> None:
         self.decided.append(decided)

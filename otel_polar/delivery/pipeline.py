@@ -14,11 +14,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.billing.call import NotBilled
-from otel_polar.billing.reading import read_call
-from otel_polar.billing.reported_cost import with_reported_cost
-from otel_polar.billing.scopes import NOT_AMONG_BILL_SCOPES, bills
 from otel_polar.delivery import beside
+from otel_polar.delivery.call_reader import CallReader
 from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.catalog_update import CatalogUpdate
 from otel_polar.delivery.files import OutboxDirectory
@@ -35,12 +32,13 @@ from otel_polar.polar_api.budget import Budget
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from otel_polar.billing.call import ModelCall, TagValue
+    from otel_polar.billing.call import TagValue
     from otel_polar.billing.catalog.catalog import Catalog
     from otel_polar.billing.customer import Customer, Unattributed
     from otel_polar.billing.measurement import Measurement
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.database import Durability
+    from otel_polar.delivery.elsewhere import Elsewhere
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
     from otel_polar.settings import Settings
@@ -59,18 +57,27 @@ class Pipeline:
         *,
         durability: Durability = "NORMAL",
         clock: Callable[[], float] = time.time,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        """*durability*: ``NORMAL`` survives the death of the process, ``FULL`` a power failure, too."""
+        """Open a file and start the thread.
+
+        Args:
+            settings: all options.
+            durability: ``NORMAL`` survives the death of the process, ``FULL`` a power failure, too.
+            clock: Unix seconds.
+            elsewhere: the files of other processes, where what is recorded may have been billed by one of them. Such a
+                pipeline is a guest in the directory, and leaves no word of its own options.
+        """
         self._settings = settings
+        self._elsewhere = elsewhere
         self._clock = clock
         self.notices = Notices()
-        self._bill_scopes = tuple(settings.bill_scopes)
-        self._trusted_costs = settings.trusted_costs
         # A card that is wrong is refused now, where somebody looks.
         self._card = CardFile.of(settings)
         self._directory = OutboxDirectory.of(settings, self.notices, durability=durability)
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
+        self._reader = CallReader(settings, self.notices, self.counts)
         # A stack: a signal that comes in the middle of a fork may fork, too.
         self._held_over_forks: list[Generator[None]] = []
         self._number = next(numbers)
@@ -79,7 +86,7 @@ class Pipeline:
         # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
         # be written is better heard of now.
         self._storage.open()
-        if self._directory is not None:
+        if self._directory is not None and elsewhere is None:
             beside.write_options(self._directory.path, settings)
         self._worker.start()
 
@@ -99,7 +106,7 @@ class Pipeline:
 
         *parent_event_id* is the event of the run it is part of, recorded before.
         """
-        call = self._read(span, customer, tags)
+        call = self._reader.read_call(span, customer, tags)
         if call is None:
             return
         if parent_event_id is not None:
@@ -112,8 +119,7 @@ class Pipeline:
 
     def read(self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]) -> str | None:
         """The model call a span is, as :meth:`commit` takes it; ``None``, and counted, if it is none."""
-        call = self._read(span, customer, tags)
-        return None if call is None else dump_call(call)
+        return self._reader.read(span, customer, tags)
 
     def commit(self, calls: Sequence[str]) -> None:
         """Record what was read. When this returns all of it is on disk, as safe as this pipeline's durability says.
@@ -137,20 +143,6 @@ class Pipeline:
         """Why :meth:`commit` would be refused now, as far as is known."""
         return self._storage.problem
 
-    def _read(
-        self, span: SpanRecord, customer: Customer | Unattributed, tags: Mapping[str, TagValue]
-    ) -> ModelCall | None:
-        call = read_call(span, customer, tags)
-        if isinstance(call, NotBilled):
-            self._not_billed(call, span)
-            return None
-        if not bills(call.scope_name, self._bill_scopes):
-            self.counts[f"not billed: {NOT_AMONG_BILL_SCOPES}"] += 1
-            return None
-        if self._trusted_costs:
-            return with_reported_cost(call, span.attributes, self._trusted_costs)
-        return call
-
     def _record(self, line: str) -> None:
         self._storage.record(line, self._clock())
         self._recorded(1)
@@ -159,16 +151,6 @@ class Pipeline:
         self.counts["recorded"] += count
         if self._worker.needs_waking:
             self._worker.wake()
-
-    def _not_billed(self, decision: NotBilled, span: SpanRecord) -> None:
-        self.counts[f"not billed: {decision.reason}"] += 1
-        if decision.suspicious:
-            self.notices.warn(
-                f"not billed:{decision.reason}:{span.scope_name}",
-                "a span of %s with token counts is not billed, and so will others be: %s",
-                span.scope_name or "an unnamed scope",
-                decision.reason,
-            )
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send everything now, for at most *timeout_s* seconds; whether nothing is left."""
@@ -209,6 +191,7 @@ class Pipeline:
             tally=self._telemetry.tally,
             on_damaged=self._storage.replace,
             gather=self._storage.empty_memory,
+            elsewhere=self._elsewhere,
             clock=self._clock,
         )
         self._worker = Worker(self._delivery, self._tend, self.notices, self._telemetry)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from otel_polar.billing.call import ModelCall
     from otel_polar.billing.pricing import Price, Unpriced
+    from otel_polar.delivery.elsewhere import Elsewhere
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
@@ -74,6 +75,7 @@ class Delivery:
         tally: Tally | None = None,
         on_damaged: Callable[[Outbox], None] = lambda _: None,
         gather: Callable[[], None] = lambda: None,
+        elsewhere: Elsewhere | None = None,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,6 +89,7 @@ class Delivery:
         self._tally = tally
         self._on_damaged = on_damaged
         self._gather = gather
+        self._elsewhere = elsewhere
         self._clock = clock
         self._monotonic = monotonic
         self._intakes: dict[Outbox, Intake] = {}
@@ -202,6 +205,7 @@ class Delivery:
                 notices=self._notices,
                 counts=self._counts,
                 tally=self._tally,
+                elsewhere=self._elsewhere,
                 monotonic=self._monotonic,
             )
         return intake

@@ -23,9 +23,10 @@ from otel_polar.service.unzipping import TooLargeError
 from otel_polar.service.wire import check_request, has_any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_polar.billing.span import SpanRecord
+    from otel_polar.delivery.call_reader import CallReader
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.service.requests import Request
     from otel_polar.settings import Settings
@@ -53,8 +54,15 @@ NOTHING: Final = CallsRead([])
 class SpanReader:
     """Reads export requests for one pipeline. Has no state of its own: any thread may use it."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline | CallReader,
+        settings: Settings,
+        is_wanted: Callable[[SpanRecord], bool] = lambda _: True,
+    ) -> None:
+        """*is_wanted* tells which spans may be billed; the others still say who pays for those within them."""
         self._pipeline = pipeline
+        self._is_wanted = is_wanted
         self._keys = settings.customer_keys
         self._naming = self._keys.naming
         # With whoever is named, a member of theirs may be.
@@ -68,7 +76,7 @@ class SpanReader:
             SpansFormatError: if it is no such message.
         """
         if has_any(content, _MARKERS_AS_BYTES):
-            return self._read(ProtobufRequest(content))
+            return self.read(ProtobufRequest(content))
         check_request(content)
         return NOTHING
 
@@ -80,19 +88,24 @@ class SpanReader:
         """
         # A name may be written with escapes, though nobody does; where there are any, that is found out by decoding.
         if has_any(content, _MARKERS_AS_BYTES) or b"\\u" in content:
-            return self._read(JsonRequest(content))
+            return self.read(JsonRequest(content))
         text = content.strip()
         if text and (text[:1], text[-1:]) != (b"{", b"}"):
             raise SpansFormatError("no JSON object")
         return NOTHING
 
-    def _read(self, request: Request) -> CallsRead:
+    def read(self, request: Request) -> CallsRead:
+        """The calls in a request.
+
+        Raises:
+            SpansFormatError: if it cannot be decoded.
+        """
         calls: list[str] = []
         unreadable = 0
         for span in request.spans_with(MARKERS):
             if span is None:
                 unreadable += 1
-            else:
+            elif self._is_wanted(span):
                 calls += self._calls_of(span, request)
                 if len(calls) > MAX_CALLS:
                     raise TooLargeError(f"more than {MAX_CALLS} calls to models")

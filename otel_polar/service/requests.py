@@ -50,6 +50,9 @@ class Request(Protocol):
             SpansFormatError: if one cannot be decoded.
         """
 
+    def count(self) -> int:
+        """How many spans there are."""
+
     def span(self, names: AbstractSet[str], trace_id: str, span_id: str) -> SpanRecord | None:
         """The span with these ids, if it is in the request, too; of its attributes, those of these *names* only.
 
@@ -69,6 +72,10 @@ class ProtobufRequest:
         self._content = content
         self._groups = list(groups_of_spans(content))
         self._by_ids: dict[tuple[str, str], SpanRecord] | None = None
+
+    def count(self) -> int:
+        """How many spans there are."""
+        return sum(len(group.spans) for group in self._groups)
 
     def spans_with(self, names: AbstractSet[str]) -> Iterator[SpanRecord | None]:
         """Spans with an attribute of these names; ``None`` for each that cannot be told from another."""
@@ -128,6 +135,10 @@ class JsonRequest:
             raise otlp_json.unknown(document, line=1)
         self._spans = list(otlp_json.objects_of_spans(document, line=1))
         self._by_ids: dict[tuple[str, str], SpanRecord] | None = None
+
+    def count(self) -> int:
+        """How many spans there are."""
+        return len(self._spans)
 
     def spans_with(self, names: AbstractSet[str]) -> Iterator[SpanRecord | None]:
         """Spans with an attribute of these names; ``None`` for each that cannot be told from another."""

@@ -31,6 +31,10 @@ _PRELOADED: Final = (
     "otel_polar.cli.app",
     "otel_polar.billing.catalog.catalog",
     "otel_polar.delivery.polar",
+    "otel_polar.delivery.sender",
+    "otel_polar.service.stored.preview",
+    "otel_polar.service.stored.replaying",
+    "otel_polar.service.stored.spans",
     "rich.table",
 )
 

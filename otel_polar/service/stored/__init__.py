@@ -1,0 +1,14 @@
+"""Spans in files, read again for billing: where they are, in which form, and how far they have been read.
+
+::
+
+    files.py      which files are meant: folders, standard input
+    plain.py      the bytes of one of them, unzipped, from the beginning to the end
+    messages.py   the export requests in those bytes, and what of them is damaged or not written to its end
+    positions.py  how far each file has been read, known again by what is in it
+    replaying.py  from the files to the calls, recorded before the position moves
+    preview.py    the same without recording anything: what a replay would come to
+
+A stored file is one more way in, behind which everything is as in the service: the same calls, the same external ids,
+the same selection. So what was billed live is known again, as a redelivery would be.
+"""
