@@ -6,6 +6,7 @@
     ├── ConfigError          a setting is wrong: correct it and start again
     ├── OutboxError          an outbox file cannot be used: mend the disk; calls are kept in memory meanwhile
     │   └── OutboxDamagedError   its content is not an outbox; it is put aside for a person to look at
+    ├── OrderError           an order left for an application, or its answer, is none: it is put aside
     ├── UserFunctionError    a function you gave raised or answered what cannot be used: its call is held
     ├── SpansFormatError     a file or a request holds no spans in a known form (otel_polar.service)
     ├── PolarError           Polar did not do what it was asked, outside of the delivery
@@ -34,6 +35,10 @@ class OutboxError(OtelPolarError):
 
 class OutboxDamagedError(OutboxError):
     """An outbox file is not an SQLite file, or a broken one."""
+
+
+class OrderError(OtelPolarError):
+    """What was left for an application as an order, or by it as an answer, is none. The message says why."""
 
 
 class UserFunctionError(OtelPolarError):

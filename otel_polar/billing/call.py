@@ -44,7 +44,8 @@ class ModelCall(NamedTuple):
     emitter that has no spans for them. ``service_tier`` is what the provider said it answered in, and
     ``requested_service_tier`` what was asked for where nothing says that. ``reported_cost_usd`` is a number as text,
     from a span whose word on it is trusted. ``is_estimated`` marks tokens that are a guess of ours.
-    ``parent_event_id`` is the event of the agent's run that the call is part of.
+    ``parent_event_id`` is the event of the agent's run that the call is part of. ``is_assigned``: a person has said who
+    pays, and no span of the call has a say in it any more.
     """
 
     trace_id: str
@@ -71,6 +72,7 @@ class ModelCall(NamedTuple):
     reported_cost_usd: str | None = None
     is_estimated: bool = False
     parent_event_id: str | None = None
+    is_assigned: bool = False
 
     @property
     def model(self) -> str | None:

@@ -58,9 +58,9 @@ class Groups:
         return all(have_same_tokens(usage, another) for usage in mine for another in its)
 
     def name_two_customers(self, one: int, other: int) -> bool:
-        """Whether two groups name two customers."""
+        """Whether two groups name two customers; by what their spans say, and not a person."""
         members = (*self._members[self._root(one)], *self._members[self._root(other)])
-        customers = (self._calls[member].customer for member in members)
+        customers = (self._calls[member].customer for member in members if not self._calls[member].is_assigned)
         ids = {(who.customer_id, who.external_customer_id) for who in customers if isinstance(who, Customer)}
         return len(ids) > 1
 

@@ -5,7 +5,8 @@ span has the real model where the client's has an alias; an instrumentation that
 the library's own span. What it does not know is taken from the next one out. Two totals are never mixed into a third:
 input is taken from one span and so is output, with the finest division into buckets that adds up to the same total.
 
-Where two spans name two customers, nobody is billed until a person decides.
+Where two spans name two customers, nobody is billed until a person decides. What a person has decided is not asked of
+spans any more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def merge(calls: Sequence[ModelCall]) -> ModelCall:
         return calls[0]
     leading = leading_of(calls)
     ordered = [leading, *(call for call in _innermost_first(_parts(calls)) if call is not leading)]
+    assigned = [call for call in calls if call.is_assigned]
     with_model = next((call for call in ordered if call.model is not None), leading)
     return leading._replace(
         provider=_first(call.provider for call in ordered),
@@ -41,7 +43,10 @@ def merge(calls: Sequence[ModelCall]) -> ModelCall:
         parent_event_id=_first(call.parent_event_id for call in ordered),
         server_address=_first(call.server_address for call in ordered),
         usage=_merged_usage(ordered),
-        customer=_merged_customer([*ordered, *(call for call in calls if call.is_total and call not in ordered)]),
+        customer=_merged_customer(
+            assigned or [*ordered, *(call for call in calls if call.is_total and call not in ordered)]
+        ),
+        is_assigned=bool(assigned),
         tags={key: value for call in reversed(ordered) for key, value in call.tags.items()},
     )
 

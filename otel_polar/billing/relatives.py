@@ -72,6 +72,11 @@ class Relatives(Generic[Item]):
             if key not in self._by_tokens:
                 _drop(self._scopes, (call.process, tokens), call.scope_name)
 
+    def all(self) -> Iterator[Item]:
+        """Every item that was added, once for each of its spans."""
+        for there in self._by_span.values():
+            yield from _all(there)
+
     def of(self, call: ModelCall, looked_through: set[Hashable]) -> Iterator[Item]:
         """The items that a span may be another one of, and those that any of these have in common with it.
 

@@ -134,6 +134,7 @@ def read_usual(  # noqa: C901, PLR0911 - one function, because calls of others w
             None,
             False,
             None,
+            False,
         ),
     )
 

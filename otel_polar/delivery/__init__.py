@@ -49,6 +49,12 @@
     seen.py       a call as it lies there
     finding.py    which calls are asked for
     census.py     how many there are, and what they cost
+    orders.py     what a person wants done with calls, for the owner of their file
+    order_answers.py  what became of each of them
+    order_files.py  where both lie
+    giving_orders.py  the person's side
+    taking_orders.py  the owner's side
+    carrying_out.py  what an order does to calls in the ledger
     database.py   one SQLite connection under one lock
     inherited.py  files that a forked child neither closes nor opens as they are
     record.py     a ModelCall as the JSON that lies in the outbox, and back

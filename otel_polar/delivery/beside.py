@@ -4,7 +4,7 @@
 
     options.json   by which options events are made there: `outbox reprice` must not make them by others
     doubted.json   list prices that moved too far to be believed: a restart must not forget that
-    reprice        touched to have running processes try their unpriced calls again
+    orders/        what a person wants done with calls in them (see ``orders``)
 """
 
 from __future__ import annotations

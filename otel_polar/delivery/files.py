@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
 _FINGERPRINT_DIGITS: Final = 12
-_REPRICE: Final = "reprice"
 _SIDE_FILES: Final = ("-wal", "-shm")
 
 
@@ -225,22 +224,6 @@ class OutboxDirectory:
                 finally:
                     orphan.release()
         return {path: count for path, count in waiting.items() if count}
-
-    def ask_to_reprice(self) -> None:
-        """Have every process with this directory try its unpriced calls again.
-
-        Raises:
-            OSError: if the directory cannot be written.
-        """
-        self.make()
-        (self.path / _REPRICE).touch(mode=0o600)
-
-    def reprice_asked_at(self) -> int | None:
-        """When that was last asked, in nanoseconds; ``None`` if never."""
-        try:
-            return (self.path / _REPRICE).stat().st_mtime_ns
-        except OSError:
-            return None
 
     def doubted(self, settings: Settings, source: str) -> frozenset[str]:
         """The entries of the list of that *source* whose price a newer list has moved too far, and nobody accepted."""

@@ -26,9 +26,10 @@ from otel_polar.delivery.window import PORTION, Family, Read, Window
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from otel_polar.billing.call import ModelCall
+    from otel_polar.billing.customer import Customer
     from otel_polar.billing.pricing import Price, Unpriced
     from otel_polar.delivery.elsewhere import Elsewhere
     from otel_polar.delivery.notices import Notices
@@ -58,10 +59,10 @@ class Intake:
         self._elsewhere = elsewhere
         self._settled_elsewhere: set[str] = set()
         self._monotonic = monotonic
-        self._settings = settings
-        self._price = price
+        self.settings = settings
+        self.price = price
         self._tally = Tally() if tally is None else tally
-        self._notices = notices
+        self.notices = notices
         self._counts = counts
         self._scopes = ScopesSeen(notices)
         self._window = Window()
@@ -99,6 +100,18 @@ class Intake:
         """Forget the calls of sent events of which no other span is expected any more; how many."""
         return self._outbox.forget_calls(before=now - REMEMBERED_S, now=now, limit=limit)
 
+    def ordered(self, changed: Mapping[str, Decided], assigned: Mapping[str, Customer]) -> None:
+        """A person has changed these calls in the ledger, by external id: spans that come later find them so.
+
+        *assigned* are the customers of those of whom a person has said who pays.
+        """
+        self._tally.decided(list(changed.values()), {})
+        self._tally.discarded(sum(decided.state is State.DISCARDED for decided in changed.values()))
+        for known in () if self._recent is None else self._recent.named(changed):
+            known.is_held = changed[known.external_id].state.is_held
+            if (customer := assigned.get(known.external_id)) is not None:
+                known.calls = [call._replace(customer=customer, is_assigned=True) for call in known.calls]
+
     def _decide(self, rested: Sequence[Recorded], recent: Recent, now: float) -> None:
         verdict = _Verdict()
         due = {recorded.seq for recorded in rested}
@@ -111,7 +124,7 @@ class Intake:
             elif isinstance(row, Measurement):
                 self._decide_measurement(recorded, row, verdict, now)
             else:
-                verdict.decide(unreadable(recorded, row, self._notices))
+                verdict.decide(unreadable(recorded, row, self.notices))
             give_way()
         for family in self._window.families(reads, recent):
             for group, earlier in _grouped(family):
@@ -138,17 +151,17 @@ class Intake:
 
     def _decide_measurement(self, recorded: Recorded, measurement: Measurement, verdict: _Verdict, now: float) -> None:
         """What becomes of usage that is no call to a model: no other span can tell of it."""
-        if isinstance(measurement.customer, Unattributed) and self._settings.on_unattributed == "drop":
+        if isinstance(measurement.customer, Unattributed) and self.settings.on_unattributed == "drop":
             verdict.dropped.append(recorded.seq)
             return
-        parent_id = self._certain(measurement.parent_event_id, verdict)
-        verdict.decide(decide_measurement(recorded, measurement, parent_id=parent_id, notices=self._notices, now=now))
+        parent_id = self.certain(measurement.parent_event_id, verdict.ready)
+        verdict.decide(decide_measurement(recorded, measurement, parent_id=parent_id, notices=self.notices, now=now))
 
-    def _certain(self, parent_event_id: str | None, verdict: _Verdict) -> str | None:
+    def certain(self, parent_event_id: str | None, ready: Container[str]) -> str | None:
         """The event of the run, if it is certain to be sent, or has been: it was recorded before what it is around."""
         if parent_event_id is None:
             return None
-        if parent_event_id in verdict.ready:
+        if parent_event_id in ready:
             return parent_event_id
         states = [known.state for known in self._outbox.known([parent_event_id])]
         return parent_event_id if states in ([State.READY.value], [State.SENT.value]) else None
@@ -173,19 +186,19 @@ class Intake:
                     verdict.duplicates.append(_duplicate(read, earlier.external_id))
             verdict.known.append((earlier, KnownCall(earlier.external_id, is_held=False, calls=calls)))
             return
-        if earlier is None and isinstance(merged.customer, Unattributed) and self._settings.on_unattributed == "drop":
-            self._notices.warn("dropped", "a model call was dropped, and so will others be: %s", merged.customer.reason)
+        if earlier is None and isinstance(merged.customer, Unattributed) and self.settings.on_unattributed == "drop":
+            self.notices.warn("dropped", "a model call was dropped, and so will others be: %s", merged.customer.reason)
             verdict.dropped += [read.recorded.seq for read in group]
             return
         first = group[0].recorded
         answer = decide(
             first if len(calls) == 1 else Recorded(first.seq, first.recorded_at, dump_call(merged)),
             merged,
-            settings=self._settings,
-            price=self._price,
-            notices=self._notices,
+            settings=self.settings,
+            price=self.price,
+            notices=self.notices,
             now=now,
-            parent_id=self._certain(merged.parent_event_id, verdict),
+            parent_id=self.certain(merged.parent_event_id, verdict.ready),
         )
         verdict.decide(answer)
         if answer.state is State.UNPRICED:

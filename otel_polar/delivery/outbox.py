@@ -6,10 +6,10 @@ happens later, on the delivery thread::
     journal ──▶ intake ──price, build──▶ events: ready ──Polar──▶ sent
                                                    └─────Polar──▶ rejected
                                          events: held: unpriced | unattributed | unmetered | unbuildable
-                                         events: duplicate
+                                         events: duplicate, discarded
 
 How far the journal has been read is written in the transaction in which its calls come into the intake. An outbox in
-memory has no journal.
+memory has no journal. A person may give back to delivery what is held or rejected, or discard it: see ``carrying_out``.
 
 ``events`` is the ledger. ``external_id`` is unique in it, so a call that was recorded twice is one event. The body of
 an event is written there before its first attempt, so no retry, restart or new price list can change an amount that
@@ -30,6 +30,7 @@ from otel_polar.delivery.rows import Decided, Duplicate, Entry, Known, LedgerRow
 from otel_polar.delivery.statements import (
     BEGIN_TO_AGE,
     COUNT_HELD,
+    COUNT_REASONS,
     DECIDE_EVENT,
     DUE_FROM_TO,
     FORGET_CALLS,
@@ -244,11 +245,7 @@ class Outbox:
 
     def reasons(self, state: State) -> dict[str, int]:
         """Why calls are in a state that a person should look at, and how many for each reason."""
-        query = (
-            "SELECT coalesce(reason, 'no reason'), count(*) FROM events"
-            " WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state = ? GROUP BY reason ORDER BY count(*) DESC"
-        )
-        return dict(self.database.read(query, (state.value,)))
+        return dict(self.database.read(COUNT_REASONS, (state.value,)))
 
     def held_counts(self) -> dict[State, int]:
         """How many calls are in each state that a person should look at; states with none are left out."""

@@ -25,6 +25,7 @@ from otel_polar.delivery.price_book import PriceBook
 from otel_polar.delivery.record import dump_call, dump_measurement
 from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.storage import Storage
+from otel_polar.delivery.taking_orders import TakingOrders
 from otel_polar.delivery.telemetry import Telemetry, numbers
 from otel_polar.delivery.worker import Worker
 from otel_polar.polar_api.budget import Budget
@@ -192,15 +193,27 @@ class Pipeline:
             on_damaged=self._storage.replace,
             gather=self._storage.empty_memory,
             elsewhere=self._elsewhere,
+            orders=TakingOrders(
+                None if self._directory is None else self._directory.path,
+                notices=self.notices,
+                refresh=self._refresh_prices,
+                clock=self._clock,
+            ),
             clock=self._clock,
         )
+        self._has_new_prices = False
         self._worker = Worker(self._delivery, self._tend, self.notices, self._telemetry)
 
     def _tend(self) -> None:
         self._storage.tend()
-        has_news = self._prices.refresh()
-        if self._storage.is_asked_to_reprice() or has_news:
+        self._refresh_prices()
+        if self._has_new_prices:
+            self._has_new_prices = False
             self._delivery.try_held_again()
+
+    def _refresh_prices(self) -> None:
+        # Calls that wait are not put back at once: those that an order names would be missed in the ledger.
+        self._has_new_prices = self._prices.refresh() or self._has_new_prices
 
     def _make_catalog(self) -> Catalog:
         with self._importing:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from otel_polar.billing.relatives import Relatives
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Container, Hashable, Sequence
 
     from otel_polar.billing.call import ModelCall
 
@@ -65,6 +65,11 @@ class Recent:
         young.groups += 1
         for call in known.calls:
             young.relatives.add(known, call)
+
+    def named(self, external_ids: Container[str]) -> list[KnownCall]:
+        """The remembered calls that the ledger has under these ids; it looks through all of them."""
+        every = (known for generation in (self._young, self._old) for known in generation.relatives.all())
+        return list(dict.fromkeys(known for known in every if known.external_id in external_ids))
 
     def related(self, calls: Sequence[ModelCall]) -> list[KnownCall]:
         """The remembered calls that any of these spans could be another span of."""

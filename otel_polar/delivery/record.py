@@ -36,7 +36,7 @@ _COUNTS: Final = {
 _KEYS: Final = tuple(_COUNTS)
 _NOTHING: Final[dict[str, str | bool]] = {}
 _FIRST_RARE: Final = ModelCall._fields.index("requested_service_tier")
-_NOTHING_RARE: Final = (None, None, False, None)
+_NOTHING_RARE: Final = (None, None, False, None, False)
 assert tuple(_COUNTS.values()) == TokenUsage._fields  # noqa: S101 - the dump below relies on their order
 
 
@@ -108,6 +108,7 @@ def _rare(call: ModelCall) -> dict[str, str | bool]:
         "reported_cost_usd": call.reported_cost_usd,
         "is_estimated": call.is_estimated or None,
         "parent_event_id": call.parent_event_id,
+        "is_assigned": call.is_assigned or None,
     }
     return {key: value for key, value in rare.items() if value is not None}
 
@@ -189,6 +190,7 @@ def load_call(text: str) -> ModelCall:
             reported_cost_usd=_text_or_none(fields.get("reported_cost_usd")),
             is_estimated=fields.get("is_estimated") is True,
             parent_event_id=_text_or_none(fields.get("parent_event_id")),
+            is_assigned=fields.get("is_assigned") is True,
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a recorded call: {error!r}") from error

@@ -18,6 +18,7 @@ class State(StrEnum):
     UNBUILDABLE = "held: unbuildable"
     REJECTED = "rejected"
     DUPLICATE = "duplicate"
+    DISCARDED = "discarded"
 
     @property
     def is_held(self) -> bool:

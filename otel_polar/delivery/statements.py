@@ -21,7 +21,13 @@ SCHEMA: Final = (
     CREATE INDEX recalled ON events (seq) WHERE state = 'sent' AND call IS NOT NULL""",
     """CREATE TABLE journal (segment TEXT PRIMARY KEY, consumed INTEGER NOT NULL);
     UPDATE events SET settled_at = NULL WHERE state = 'rejected'""",
+    """DROP INDEX held;
+    DROP INDEX recalled;
+    CREATE INDEX held ON events (state, seq) WHERE state NOT IN ('ready', 'sent', 'duplicate', 'discarded');
+    CREATE INDEX recalled ON events (seq) WHERE state IN ('sent', 'discarded') AND call IS NOT NULL""",
 )
+
+# Below, the conditions are written as in the partial indexes, or SQLite would go through the whole ledger.
 
 CONSUMED: Final = """
     INSERT INTO journal (segment, consumed) VALUES (?, ?)
@@ -38,42 +44,59 @@ MAKE_DUPLICATE: Final = """
 FORGET_CALLS: Final = """
     UPDATE events SET call = NULL WHERE seq IN (
         SELECT seq FROM (
-            SELECT seq, recorded_at FROM events WHERE state = 'sent' AND call IS NOT NULL ORDER BY seq LIMIT ?)
+            SELECT seq, recorded_at FROM events WHERE state IN ('sent', 'discarded') AND call IS NOT NULL
+            ORDER BY seq LIMIT ?)
         WHERE recorded_at < ? OR recorded_at > ?)"""
 
 INSERT_INTAKE: Final = "INSERT INTO intake (recorded_at, call) VALUES (?, ?)"
 
-# What is held is decided anew with what another span knows; nothing else changes once it is decided.
-DECIDE_EVENT: Final = """
+_PUT_EVENT: Final = """
     INSERT INTO events (external_id, state, reason, recorded_at, due_at, call, body, settled_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (external_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         recorded_at = excluded.recorded_at, due_at = excluded.due_at, call = excluded.call, body = excluded.body,
-        settled_at = excluded.settled_at
-    WHERE events.state LIKE 'held:%'"""
-# From another outbox: what is held here and is not there has gone on.
-INSERT_EVENT: Final = f"{DECIDE_EVENT} AND excluded.state NOT LIKE 'held:%'"
+        settled_at = excluded.settled_at"""
+# What is held is decided anew with what another span knows; nothing else changes once it is decided.
+DECIDE_EVENT: Final = f"{_PUT_EVENT} WHERE events.state LIKE 'held:%'"
+# From another outbox: what is held here and is not there has gone on; so has what is rejected here, where a person has
+# had it tried again there, or has discarded it. What was sent or discarded here stays as it is.
+INSERT_EVENT: Final = f"""{_PUT_EVENT}
+    WHERE (events.state LIKE 'held:%' AND excluded.state NOT LIKE 'held:%')
+    OR (events.state = 'rejected' AND (
+        excluded.state IN ('sent', 'discarded') OR (excluded.state = 'ready' AND excluded.body IS events.body)))"""
 # Two queries in one, because each by itself is one look into the index.
 DUE_FROM_TO: Final = """
     SELECT CAST(min(due_at) AS REAL),
         (SELECT CAST(max(due_at) AS REAL) FROM events WHERE state = 'ready')
     FROM events WHERE state = 'ready'"""
-# The condition is written as in the partial index, or SQLite would go through the whole ledger.
 COUNT_HELD: Final = (
-    "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') GROUP BY state"
+    "SELECT state, count(*) FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate', 'discarded') GROUP BY state"
 )
+COUNT_REASONS: Final = """
+    SELECT coalesce(reason, 'no reason'), count(*) FROM events
+    WHERE state NOT IN ('ready', 'sent', 'duplicate', 'discarded') AND state = ?
+    GROUP BY reason ORDER BY count(*) DESC"""
 
 HELD_FOR_WANT: Final = """
-    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state IN (?, ?) ORDER BY seq LIMIT ?"""
+    SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate', 'discarded') AND state IN (?, ?)
+    ORDER BY seq LIMIT ?"""
 PURGE: Final = """
-    DELETE FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ? AND state IN ('sent', 'duplicate')"""
-# Here, too: as in the partial index.
+    DELETE FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ? AND state IN ('sent', 'duplicate', 'discarded')"""
 BEGIN_TO_AGE: Final = """
-    UPDATE events SET settled_at = ? WHERE settled_at IS NULL AND state NOT IN ('ready', 'sent', 'duplicate')
+    UPDATE events SET settled_at = ?
+    WHERE settled_at IS NULL AND state NOT IN ('ready', 'sent', 'duplicate', 'discarded')
     AND state IN ('rejected', 'held: unattributed', 'held: unmetered')"""
 FORGET_UNSENT: Final = """
-    DELETE FROM events WHERE settled_at < ? AND state NOT IN ('ready', 'sent', 'duplicate')
+    DELETE FROM events WHERE settled_at < ? AND state NOT IN ('ready', 'sent', 'duplicate', 'discarded')
     AND state IN ('rejected', 'held: unattributed', 'held: unmetered')"""
+
+# What an order names, and what it makes of it: only in the state in which it was found a moment before.
+NAMED: Final = """
+    SELECT seq, external_id, state, reason, CAST(recorded_at AS REAL), CAST(due_at AS REAL), call, body
+    FROM events WHERE external_id IN (SELECT value FROM json_each(?)) ORDER BY seq"""
+CHANGE: Final = """
+    UPDATE events SET state = ?, reason = ?, due_at = ?, call = ?, body = ?, settled_at = NULL
+    WHERE seq = ? AND external_id = ? AND state = ?"""
 
 # A damaged row must not stop the good ones beside it: whoever reads it finds out what it is.
 RECORDED: Final = """

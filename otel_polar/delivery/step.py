@@ -6,7 +6,7 @@ Everything slow happens here, on the delivery thread: importing polar-sdk and ge
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.intake import Intake
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.sender import Sender
+    from otel_polar.delivery.taking_orders import TakingOrders
     from otel_polar.delivery.tally import Tally
     from otel_polar.settings import Settings
 
@@ -76,6 +77,7 @@ class Delivery:
         on_damaged: Callable[[Outbox], None] = lambda _: None,
         gather: Callable[[], None] = lambda: None,
         elsewhere: Elsewhere | None = None,
+        orders: TakingOrders | None = None,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,6 +92,7 @@ class Delivery:
         self._on_damaged = on_damaged
         self._gather = gather
         self._elsewhere = elsewhere
+        self._orders = orders
         self._clock = clock
         self._monotonic = monotonic
         self._intakes: dict[Outbox, Intake] = {}
@@ -134,17 +137,35 @@ class Delivery:
         if self._tries_again:
             self._left_to_try = dict.fromkeys(self._outboxes(), _NOT_COUNTED)
             self._tries_again = False
-        steps = [self._guarded(outbox, rest) for outbox in self._outboxes()]
-        return Step(
+        is_hurried = self._orders is not None and self._orders.is_hurried
+        steps = [self._guarded(outbox, NO_REST if is_hurried else rest) for outbox in self._outboxes()]
+        step = Step(
             wait_s=min((step.wait_s for step in steps), default=IDLE_S),
             is_done=all(step.is_done for step in steps),
             is_held_up=any(step.is_held_up for step in steps),
         )
+        if self._orders is not None and self._orders.is_hurried:
+            if is_hurried:
+                self._orders.tell_left(self._left, is_done=step.is_done, is_held_up=step.is_held_up)
+            else:
+                # A person waits from now on.
+                self.retry_now()
+        return step
+
+    def has_orders(self) -> bool:
+        """Whether a person has left an order meanwhile. For a thread that sleeps: cheap, and it never raises."""
+        return self._orders is not None and self._orders.have_come()
+
+    def _left(self) -> int:
+        return sum(outbox.waiting() for outbox in self._outboxes())
 
     def _guarded(self, outbox: Outbox, rest: Rest) -> Step:
         try:
+            has_more_orders = self._orders is not None and self._orders.take(outbox, self._intake(outbox))
             step = self._step(outbox, rest)
             outbox.database.checkpoint()
+            if has_more_orders:
+                return replace(step, wait_s=0.0, is_done=False)
             if step.is_done:
                 self._purge(outbox)
         except OutboxDamagedError as error:

@@ -49,7 +49,6 @@ class Storage:
         self._refused_at = self._try_again_at = 0.0
         self._is_looked_through = False
         self._why_not_open = "no outbox_dir (OTEL_POLAR_OUTBOX_DIR), XDG_STATE_HOME or HOME is set"
-        self._reprice_asked_at = None if directory is None else directory.reprice_asked_at()
         self._own: OwnedOutbox | None = None
         # Made when needed: in a forked child even opening SQLite could wait for a lock that a parent's thread held.
         self._memory: Outbox | None = None
@@ -152,12 +151,6 @@ class Storage:
             self.replace(own.outbox)
         except (OutboxError, OSError) as error:
             self._notices.error("tend", "the outbox files cannot be looked after: %s", error)
-
-    def is_asked_to_reprice(self) -> bool:
-        """Whether ``otel-polar outbox reprice`` has been run since this was last asked."""
-        asked = None if self._directory is None else self._directory.reprice_asked_at()
-        is_new, self._reprice_asked_at = asked != self._reprice_asked_at, asked
-        return is_new
 
     def empty_memory(self) -> None:
         """Move what memory holds to the file, if that can be written."""

@@ -58,6 +58,7 @@ class Tally:
     ``duplicate``  a span of a call that another span told of
     ``held: …``    it waits for a person or a price, by the name of its state. Once for each state in a process, however
                    often it is tried again (of the first 50,000 calls; of others at each try)
+    ``discarded``  held or rejected, and a person has decided that nobody is billed for it
     ``dropped``    nobody to bill, and ``on_unattributed="drop"``
     ``forgotten``  held or rejected for longer than ``retention_days``
     ``not billed`` the span is no call to be billed
@@ -117,6 +118,10 @@ class Tally:
         """Polar will not take these events, each for its reason, and that is on disk."""
         for reason in reasons.values():
             self._count(State.REJECTED, fixed_reason(State.REJECTED, reason))
+
+    def discarded(self, count: int) -> None:
+        """A person has decided that nobody is billed for so many calls, and that is on disk."""
+        self._count(State.DISCARDED, None, count)
 
     def ends(self) -> dict[tuple[str, str | None], int]:
         """How many calls came to each end, for each reason, since the process began."""

@@ -17,6 +17,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otel_polar.delivery.notices import describe, logger
 from otel_polar.delivery.step import AFTER_ERROR_S, IDLE_S, NO_REST
+from otel_polar.delivery.taking_orders import LOOK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,17 +145,27 @@ class Worker:
             if wait_s > 0:
                 # Whoever records meanwhile need not wake us if we wake by ourselves before that call has rested.
                 self.needs_waking = wait_s > self._rest_s
-                self._sleep(wait_s)
+                self._rest(wait_s)
         self._delivery.close()
         if self._telemetry is not None and self._is_stopping:
             self._telemetry.end()
 
-    def _sleep(self, wait_s: float) -> None:
-        """Sleep until woken, and forget every waking so far."""
+    def _rest(self, wait_s: float) -> None:
+        """Sleep until woken, or until a person wants something."""
+        end = time.monotonic() + wait_s
+        while (left_s := end - time.monotonic()) > 0:
+            if self._sleep(min(left_s, LOOK_S)) or self._delivery.has_orders():
+                return
+
+    def _sleep(self, wait_s: float) -> bool:
+        """Sleep until woken, and forget every waking so far; whether there was one."""
+        is_woken = False
         with suppress(Empty):
             self._wake.get(timeout=wait_s)
+            is_woken = True
             while True:
                 self._wake.get_nowait()
+        return is_woken
 
     def _turn(self) -> float:
         try:

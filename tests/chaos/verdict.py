@@ -30,7 +30,7 @@ _OF_THE_APPLICATION: Final = "SystemExit: 0"
 """Raised by its handler of SIGTERM; where Python cannot pass that on, such as in a fork, it prints it."""
 
 _LEFT: Final = re.compile(
-    r"outbox-[0-9a-f]{8}(\.db(-wal|-shm|\.lock)?|-[0-9a-f]{16}\.journal)|options\.(json|\d+\.new)|reprice"
+    r"outbox-[0-9a-f]{8}(\.db(-wal|-shm|\.lock)?|-[0-9a-f]{16}\.journal)|options\.(json|\d+\.new)|orders"
 )
 _TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ \t].*\n|\n)*.*$", re.MULTILINE)
 _OURS: Final = ("/otel_polar/", "/tests/chaos/")

@@ -152,7 +152,7 @@ def test_retention_forgets_settled_events_only(outbox: Outbox) -> None:
         if state is not State.RECORDED:
             decide(outbox, f"e{number}", state, body=a_body(number))
 
-    assert outbox.purge(before=NOON + 1, after_seq=0, limit=100) == 8
+    assert outbox.purge(before=NOON + 1, after_seq=0, limit=100) == 9
     assert outbox.forget_unsent(now=NOON, retention_s=60.0) == 0
     assert outbox.forget_unsent(now=NOON + 61.0, retention_s=60.0) == 3
 

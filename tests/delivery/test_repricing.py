@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_polar.billing.pricing import Price, PriceQuery
 from otel_polar.billing.rates import Rates
+from otel_polar.delivery.order_files import OrderFiles
+from otel_polar.delivery.orders import Kind, Row, make_orders
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.delivery.rows import State
 from tests.delivery.metered_providers import a_provider, read, value
@@ -105,10 +108,10 @@ def test_a_card_that_knows_the_model_releases_its_calls_without_a_restart(
     assert event["metadata"]["price_source"].startswith("prices.toml ")
 
 
-def test_a_running_process_tries_again_when_it_is_asked_to(
+def test_a_running_process_prices_again_what_an_order_names(
     make_pipeline: Callable[..., Pipeline], polar_sandbox: SandboxServer
 ) -> None:
-    """`otel-polar outbox reprice` cannot open the file of a process that lives."""
+    """`otel-polar outbox reprice` cannot open the file of a process that lives; it wakes by itself for an order."""
     known: list[Price] = []
 
     def mine(_query: PriceQuery) -> Price | None:
@@ -122,12 +125,13 @@ def test_a_running_process_tries_again_when_it_is_asked_to(
     pipeline.force_flush(10.0)
     assert states(pipeline) == {State.UNPRICED: 1}
 
+    (row,) = pipeline.outboxes[0].ledger()
+    (order,) = make_orders(Kind.REPRICE, [Row(row.external_id, row.state, row.reason)], now=time.time())
     assert pipeline._directory is not None
-    pipeline._directory.ask_to_reprice()
-    pipeline._tend()
-    pipeline.force_flush(10.0)
+    OrderFiles(pipeline._directory.path).leave(order)
 
-    assert states(pipeline) == {State.SENT: 1}
+    (event,) = polar_sandbox.wait_for_events(1)
+    assert event["metadata"]["cost_nanos"] == 10_000_000
 
 
 def test_unpriced_calls_are_sent_without_cost_on_request(

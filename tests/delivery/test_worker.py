@@ -33,6 +33,9 @@ class CountedDelivery:
             raise LookupError("a prompt")
         return Step(wait_s=3_600.0, is_done=True)
 
+    def has_orders(self) -> bool:
+        return False
+
     def is_empty(self) -> bool:
         return True
 

@@ -71,7 +71,7 @@ def test_a_file_of_version_1_is_migrated_with_all_that_is_in_it(tmp_path: Path) 
     assert [recorded.call for recorded in own.outbox.recorded(limit=10)] == [a_record(number) for number in range(3)]
     expected: dict[State, int] = {State.RECORDED: 3} | dict.fromkeys(IN_LEDGER, 1)
     assert own.outbox.counts() == expected
-    assert own.outbox.database.read("PRAGMA user_version") == [(2,)]
+    assert own.outbox.database.read("PRAGMA user_version") == [(3,)]
     # When it was rejected was written by a clock that nobody had confirmed: its age counts from now on.
     (settled_at,) = own.outbox.database.read("SELECT settled_at FROM events WHERE state = 'rejected'")[0]
     assert settled_at is None
@@ -110,4 +110,4 @@ def test_a_file_of_a_newer_version_is_left_alone_and_said_and_billing_goes_on_be
     assert sent_once(polar_sandbox) == 3
     assert [file.read_bytes() for file in files] == before
     (error,) = (record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
-    assert f"{path} was written by a newer otel-polar (version 99; this one knows 2)" in error
+    assert f"{path} was written by a newer otel-polar (version 99; this one knows 3)" in error

@@ -9,5 +9,15 @@
     listing.py    outbox list
     show.py       outbox show
     export.py     outbox export
+    changing.py   what the commands that change calls have in common
+    meant.py      which calls they are meant for
+    which.py      shown before a person agrees
+    outcomes.py   what became of them
+    flushing.py   sending from the command itself
+    assign.py     outbox assign
     reprice.py    outbox reprice
+    release.py    outbox release
+    retry.py      outbox retry
+    discard.py    outbox discard
+    send.py       outbox send
 """

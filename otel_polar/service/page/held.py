@@ -30,7 +30,8 @@ EXAMPLE_CHARACTERS: Final = 200
 _STATES: Final = [state for state in COUNTED if state not in WAITING]
 # The condition is written as in the partial index.
 _REASONS: Final = """
-    SELECT seq, reason FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate') AND state = ? AND seq > ?
+    SELECT seq, reason FROM events
+    WHERE state NOT IN ('ready', 'sent', 'duplicate', 'discarded') AND state = ? AND seq > ?
     ORDER BY seq LIMIT ?"""
 
 

@@ -5,7 +5,8 @@ every event with a frozen body, whatever Polar said to it: that much was spent. 
 
     held ──▶ ready, in its place: it is *watched*, looked at again, and counted when it has a body
     held ──▶ back to the intake, and later to a new place, which may be the number of a row that is gone
-    ready, sent, rejected, duplicate: nothing that is counted here changes any more
+    ready, sent, rejected, duplicate, discarded: nothing that is counted here changes any more, unless a person has a
+        rejected event built anew: then the first amount is told until everything is counted anew
     dated in the future: it may get another time before it is sent, so it is watched, too
 
 SQLite gives the number of a row again only if no row is behind it. So as long as the last row that was counted (the
@@ -226,7 +227,7 @@ class LedgerCount:
 
     def _see(self, row: Row) -> None:
         seq, external_id, recorded_at, state, has_no_body, told = row
-        is_open = has_no_body and state not in {"sent", "ready", "duplicate", "rejected"}
+        is_open = has_no_body and state not in {"sent", "ready", "duplicate", "rejected", "discarded"}
         spent = None if told is None else read_spent(told)
         if spent is not None and spent.hour > self._kept.hour and state == "ready":
             is_open = True

@@ -1,7 +1,8 @@
-"""``otel-polar outbox`` as a real process."""
+"""``otel-polar outbox reprice`` as users run it."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.delivery.rows import State
 from tests.cli.command import run_command as run
+from tests.cli.outbox_support import told
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.delivery.test_pipeline import ALICE, a_span
 from tests.delivery.test_repricing import CARD, unknown
@@ -58,10 +60,10 @@ def test_calls_of_a_process_that_has_ended_are_priced_and_sent(
     pipeline.shutdown()
     let_go(pipeline)
 
-    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
+    result = run("outbox", "reprice", "--json", env=environment(polar_sandbox.url, tmp_path, card))
 
     assert result.returncode == 0, result.stderr
-    assert "3 calls were unpriced, 0 still are" in result.stdout
+    assert told(result)["done"] == 3
     assert [event["metadata"]["cost_nanos"] for event in polar_sandbox.events()] == [200_000] * 3
 
 
@@ -74,8 +76,7 @@ def test_what_is_still_unpriced_is_said_with_its_reason(polar_sandbox: SandboxSe
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path))
 
     assert result.returncode == 1
-    assert "2 calls were unpriced, 2 still are" in result.stdout
-    assert "2 unpriced: genai-prices 0.2.3 has no model 'gpt-9000' of provider 'openai'" in result.stdout
+    assert "genai-prices 0.2.3 has no model 'gpt-9000' of provider 'openai'" in result.stdout
     assert polar_sandbox.events() == []
 
 
@@ -85,34 +86,35 @@ def test_a_polar_that_is_down_leaves_them_priced_on_disk(tmp_path: Path, card: P
     pipeline.shutdown()
     let_go(pipeline)
 
-    result = run("outbox", "reprice", "--timeout", "0.5", env=environment(NOWHERE, tmp_path, card))
+    result = run("outbox", "reprice", "--timeout", "0.5", "--json", env=environment(NOWHERE, tmp_path, card))
 
     assert result.returncode == 1
-    assert "1 calls were unpriced, 0 still are" in result.stdout
-    assert "not all of them could be sent now" in result.stderr
+    assert (told(result)["done"], told(result)["is_sent"]) == (1, False)
+    assert "Not all of them could be sent now" in result.stderr
     assert "Traceback" not in result.stderr
-    again = run("outbox", "reprice", "--timeout", "0.5", env=environment(NOWHERE, tmp_path, card))
-    assert again.returncode == 1, "they still wait"
-    assert "1 calls were to be sent" in again.stdout
 
 
-def test_a_running_process_is_asked_and_its_file_left_alone(
+def test_a_running_process_prices_its_own_by_its_own_options(
     polar_sandbox: SandboxServer, tmp_path: Path, card: Path
 ) -> None:
-    """No two processes ever share a file."""
-    pipeline = hold(polar_sandbox.url, tmp_path)
-    assert not pipeline._storage.is_asked_to_reprice()
+    """No two processes ever share a file; and the command says what became of the calls."""
+    card.unlink()
+    card.write_text(CARD.format("1").replace("gpt-9000", "gpt-8000"))
+    pipeline = Pipeline(settings(base_url=polar_sandbox.url, outbox_dir=tmp_path, rate_card=card, markup="2"))
+    pipeline.take(unknown(), ALICE, {})
+    pipeline.force_flush(10.0)
+    card.write_text(CARD.format("1"))
+    # A card that is just being written is not read.
+    os.utime(card, (1_700_000_000, 1_700_000_000))
 
-    result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
+    result = run("outbox", "reprice", "--json", env=environment(polar_sandbox.url, tmp_path))
 
     assert result.returncode == 0, result.stderr
-    assert "0 calls were unpriced, 0 still are" in result.stdout
-    assert "tries its own again within 30 s" in result.stdout
-    assert pipeline._storage.is_asked_to_reprice()
-    (outbox,) = pipeline.outboxes
-    assert outbox.counts() == {State.UNPRICED: 1}
+    assert told(result)["done"] == 1
+    (event,) = polar_sandbox.wait_for_events(1)
+    assert (event["metadata"]["cost_nanos"], event["metadata"]["charge_nanos"]) == (200_000, 400_000)
     pipeline.shutdown()
-    outbox.close()
+    pipeline.outboxes[0].close()
 
 
 def test_calls_that_are_held_for_other_reasons_stay(polar_sandbox: SandboxServer, tmp_path: Path, card: Path) -> None:
@@ -128,7 +130,7 @@ def test_calls_that_are_held_for_other_reasons_stay(polar_sandbox: SandboxServer
     result = run("outbox", "reprice", env=environment(polar_sandbox.url, tmp_path, card))
 
     assert result.returncode == 0, result.stderr
-    assert "0 calls were unpriced, 0 still are" in result.stdout
+    assert "there is nothing to do" in result.stderr
     assert Outbox(path).counts() == {State.UNMETERED: 1}
 
 
