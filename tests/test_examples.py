@@ -21,6 +21,7 @@ from polar.v2026_10 import Polar as PolarApi
 from otel_polar.sandbox.openai_api import OpenAIServer
 from tests.delivery.price_lists import serving
 from tests.delivery.wire import Polar, Wire
+from tests.reconciliation.support import a_body, directory_of, ingest, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,33 @@ def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, e
         ]
     (event,) = polar_sandbox.events()
     assert totals == [event["metadata"]["total_tokens"], event["metadata"]["cost_nanos"]]
+
+
+def test_reconciling_says_what_differs_and_ends_as_cron_needs_it(
+    polar_sandbox: SandboxServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Whoever bills by usage wants to know the next morning."""
+    bodies = [a_body(number) for number in range(3)]
+    keep(directory_of(polar_sandbox.url, tmp_path / "outbox"), bodies)
+    endings = []
+    for number in (1, 2):
+        ingest(polar_sandbox.url, bodies[number : number + 2])
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / "reconcile.py"],
+            env={**environment, "RECONCILE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        endings.append((done.returncode, done.stdout))
+        ingest(polar_sandbox.url, bodies)
+
+    assert endings == [
+        (1, "2 events equal, 0.00006345 USD; 1 missing_there\n"),
+        (0, "3 events equal, 0.00006345 USD; nothing differs\n"),
+    ], done.stderr
+    assert (tmp_path / "differences.csv").read_text().count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.outbox.app import outbox_app
 from otel_polar.cli.output import Ending
 from otel_polar.cli.price import price
+from otel_polar.cli.reconcile.app import reconcile_app
 from otel_polar.cli.replay import replay
 from otel_polar.cli.sandbox import sandbox
 from otel_polar.cli.serve import serve
@@ -44,6 +45,7 @@ app = typer.Typer(
 _START: Final = "Start"
 _BILL: Final = "Bill"
 _LOOK: Final = "Look and repair"
+_PROVE: Final = "Prove"
 _UNDERSTAND: Final = "Understand"
 
 app.command(rich_help_panel=_START)(demo)
@@ -52,6 +54,7 @@ app.command(rich_help_panel=_BILL)(serve)
 app.command(rich_help_panel=_BILL)(replay)
 app.command(rich_help_panel=_LOOK)(status)
 app.add_typer(outbox_app, rich_help_panel=_LOOK)
+app.add_typer(reconcile_app, rich_help_panel=_PROVE)
 app.command("explain", rich_help_panel=_UNDERSTAND)(explain_spans)
 app.command(rich_help_panel=_UNDERSTAND)(price)
 

@@ -6,6 +6,7 @@ What is missing or of another type is one error that names the field: a wrong gu
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from otel_polar.errors import PolarUnreachableError
@@ -44,6 +45,23 @@ def number(item: Any, path: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise _wrong(path, value, "number")
     return float(value)
+
+
+def exact(item: Any, path: str) -> Decimal:
+    """The number at *path*, which Polar may write as text, as it is written. Errors as for :func:`text`.
+
+    Polar adds in doubles: beyond 2**53 its own last digits are not exact, and no reader can make them so.
+    """
+    value = optional(item, path)
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            # A float is written with the fewest digits that say which one it is, as Polar has done.
+            found = Decimal(repr(value) if isinstance(value, float) else value)
+        except ArithmeticError:
+            found = Decimal("NaN")
+        if found.is_finite():
+            return found
+    raise _wrong(path, value, "number")
 
 
 def flag(item: Any, path: str) -> bool:

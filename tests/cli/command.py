@@ -35,6 +35,7 @@ _PRELOADED: Final = (
     "otel_polar.service.stored.preview",
     "otel_polar.service.stored.replaying",
     "otel_polar.service.stored.spans",
+    "otel_polar.reconciliation.against",
     "rich.table",
 )
 
