@@ -21,6 +21,8 @@ from otel_polar.capture.processor import PolarSpanProcessor
 from otel_polar.errors import ConfigError, OtelPolarError
 
 if TYPE_CHECKING:
+    from otel_polar.account.customers import EnsuredCustomer
+    from otel_polar.account.sign_up import ensure_customer
     from otel_polar.billing.call import ModelCall
     from otel_polar.billing.customer import Customer
     from otel_polar.billing.measurement import SpanRule
@@ -40,6 +42,7 @@ __all__ = [
     "BillingSampler",
     "ConfigError",
     "Customer",
+    "EnsuredCustomer",
     "ModelCall",
     "OtelPolarError",
     "PolarInstrumentor",
@@ -57,6 +60,7 @@ __all__ = [
     "__version__",
     "bill_to",
     "carry_context",
+    "ensure_customer",
     "hide_billing_baggage",
     "metered",
 ]
@@ -65,6 +69,7 @@ __all__ = [
 _LAZY = {
     "BillingSampler": "otel_polar.capture.sampling",
     "Customer": "otel_polar.billing.customer",
+    "EnsuredCustomer": "otel_polar.account.customers",
     "ModelCall": "otel_polar.billing.call",
     "PolarInstrumentor": "otel_polar.capture.instrumentor",
     "PolarSpanExporter": "otel_polar.capture.exporter",
@@ -78,6 +83,7 @@ _LAZY = {
     "TokenUsage": "otel_polar.billing.usage",
     "Unpriced": "otel_polar.billing.pricing",
     "carry_context": "otel_polar.capture.threads",
+    "ensure_customer": "otel_polar.account.sign_up",
     "hide_billing_baggage": "otel_polar.capture.baggage",
     "metered": "otel_polar.capture.metered",
 }

@@ -66,3 +66,4 @@ class Options(TypedDict, total=False):
     requests_per_minute: float | None
     retention_days: float | None
     shutdown_timeout_s: float | None
+    ensure_customers: Literal["off", "hold"] | None

@@ -19,6 +19,7 @@ import pytest
 from polar.v2026_10 import Polar as PolarApi
 
 from otel_polar.sandbox.openai_api import OpenAIServer
+from tests.cli.command import run_command
 from tests.delivery.price_lists import serving
 from tests.delivery.wire import Polar, Wire
 from tests.reconciliation.support import a_body, directory_of, ingest, keep
@@ -68,34 +69,57 @@ def test_the_quickstart_bills_its_user(polar_sandbox: SandboxServer, environment
     assert done.stderr == ""
 
 
-def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, environment: dict[str, str]) -> None:
-    """The customer and the meters are those that its event needs."""
-    for name in ("set_up_polar.py", "quickstart.py"):
-        done = subprocess.run(
-            [sys.executable, EXAMPLES / name],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        if name == "set_up_polar.py":
-            made = [line.split() for line in done.stdout.splitlines()]
+def run_example(name: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout
 
-    assert [kind for kind, _ in made] == ["customer", "meter", "meter"]
+
+def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, environment: dict[str, str]) -> None:
+    """The meters and the customer are those that its event needs."""
+    done = run_command("setup", str(EXAMPLES / "setup.toml"), "--yes", "--json", env=environment)
+    meters = {item["name"]: item["id"] for item in json.loads(done.stdout)["items"] if item["kind"] == "meter"}
+    user, created, customer_id = run_example("sign_up.py", environment).split()
+    assert (user, created) == ("user_42", "created")
+    assert run_example("sign_up.py", environment) == f"user_42 there already {customer_id}\n"
+
+    run_example("quickstart.py", environment)
+
     with PolarApi("polar_oat_test", base_url=polar_sandbox.url) as polar:
-        totals = [
-            polar.meters.quantities(
+        totals = {
+            name: polar.meters.quantities(
                 meter,
                 start_timestamp=(datetime.now(UTC) - timedelta(days=1)).isoformat(),
                 end_timestamp=datetime.now(UTC).isoformat(),
                 interval="day",
-                customer_id=made[0][1],
+                customer_id=customer_id,
             ).total
-            for _, meter in made[1:]
-        ]
+            for name, meter in meters.items()
+        }
     (event,) = polar_sandbox.events()
-    assert totals == [event["metadata"]["total_tokens"], event["metadata"]["cost_nanos"]]
+    cost_nanos, tokens = event["metadata"]["cost_nanos"], event["metadata"]["total_tokens"]
+    assert totals == {"AI usage": cost_nanos, "Tokens": tokens, "AI usage, small model": cost_nanos}
+
+
+def test_a_sign_up_goes_through_though_polar_is_down(environment: dict[str, str]) -> None:
+    """Nobody is turned away for it."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "sign_up.py"],
+        env={**environment, "POLAR_BASE_URL": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stderr.startswith("no customer yet: ")
 
 
 def test_reconciling_says_what_differs_and_ends_as_cron_needs_it(

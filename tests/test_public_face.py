@@ -15,6 +15,7 @@ def test_the_public_names_are_these() -> None:
         "BillingSampler",
         "ConfigError",
         "Customer",
+        "EnsuredCustomer",
         "ModelCall",
         "OtelPolarError",
         "PolarInstrumentor",
@@ -32,6 +33,7 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "bill_to",
         "carry_context",
+        "ensure_customer",
         "hide_billing_baggage",
         "metered",
     ]

@@ -235,11 +235,11 @@ def test_the_default_identity_keys_are_named() -> None:
     assert a_call().customer == Customer(external_customer_id="user_42")
 
 
-def test_the_set_up_is_the_example() -> None:
+def test_the_sign_up_is_the_example() -> None:
     """The example is run by a test."""
-    example = (ROOT / "examples" / "set_up_polar.py").read_text()
+    example = (ROOT / "examples" / "sign_up.py").read_text()
 
-    assert any(block in example for block in fenced("python") if block.startswith("with Polar("))
+    assert any(example.endswith(block) for block in fenced("python") if "def sign_up" in block)
 
 
 def test_the_functions_shown_are_accepted_and_bill() -> None:

@@ -142,6 +142,7 @@ VALUES: Final[list[tuple[str, str, str, object, object, object]]] = [
     ("requests_per_minute", "OTEL_POLAR_REQUESTS_PER_MINUTE", "1", 1.0, "100000", 100_000.0),
     ("retention_days", "OTEL_POLAR_RETENTION_DAYS", " 7 ", 7.0, 3_650, 3_650.0),
     ("shutdown_timeout_s", "OTEL_POLAR_SHUTDOWN_TIMEOUT_S", "1e1", 10.0, 0.0, 0.0),
+    ("ensure_customers", "OTEL_POLAR_ENSURE_CUSTOMERS", "hold", "hold", "off", "off"),
 ]
 
 
@@ -200,6 +201,7 @@ def test_the_defaults_are_safe() -> None:
         requests_per_minute=None,
         retention_days=30.0,
         shutdown_timeout_s=5.0,
+        ensure_customers="off",
     )
 
 
@@ -303,6 +305,7 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("retention_days", "30d", "must be a number from 1 to 3650"),
     ("shutdown_timeout_s", -1, "must be a number from 0 to 600"),
     ("shutdown_timeout_s", "601", "must be a number from 0 to 600"),
+    ("ensure_customers", "create", "must be 'off' or 'hold'"),
 ]
 
 

@@ -9,6 +9,8 @@
     directory.py       the outbox directory of the settings
     prices.py          the prices of the settings
     extras.py          what is not installed
+    setup.py           otel-polar setup
+    customers.py       otel-polar customers
     status.py          otel-polar status
     outbox/            otel-polar outbox
     sandbox.py         otel-polar sandbox

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from otel_polar._version import __version__
+from otel_polar.cli.customers import customers_app
 from otel_polar.cli.demo import demo
 from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.outbox.app import outbox_app
@@ -20,6 +21,7 @@ from otel_polar.cli.reconcile.app import reconcile_app
 from otel_polar.cli.replay import replay
 from otel_polar.cli.sandbox import sandbox
 from otel_polar.cli.serve import serve
+from otel_polar.cli.setup import setup
 from otel_polar.cli.status import status
 
 
@@ -50,6 +52,8 @@ _UNDERSTAND: Final = "Understand"
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(sandbox)
+app.command(rich_help_panel=_START)(setup)
+app.add_typer(customers_app, rich_help_panel=_BILL)
 app.command(rich_help_panel=_BILL)(serve)
 app.command(rich_help_panel=_BILL)(replay)
 app.command(rich_help_panel=_LOOK)(status)

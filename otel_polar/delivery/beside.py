@@ -5,6 +5,7 @@
     options.json   by which options events are made there: `outbox reprice` must not make them by others
     doubted.json   list prices that moved too far to be believed: a restart must not forget that
     orders/        what a person wants done with calls in them (see ``orders``)
+    customers.known  customers that are on Polar for sure, see known_customers
 """
 
 from __future__ import annotations

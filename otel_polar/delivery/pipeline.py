@@ -243,19 +243,22 @@ class Pipeline:
 
     def _make_sender(self) -> Sender:
         with self._importing:
+            from otel_polar.delivery.asking import admission_of  # noqa: PLC0415 - slow: by the delivery thread only
             from otel_polar.delivery.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
             from otel_polar.delivery.sender import Sender  # noqa: PLC0415 - slow: by the delivery thread only
 
             client = PolarClient(self._settings)
+        budget = Budget(self._settings.budget_per_minute)
         return Sender(
             self._telemetry.watched(client),
-            budget=Budget(self._settings.budget_per_minute),
+            budget=budget,
             notices=self.notices,
             jitter=random.random,
             place=f"Polar at {client.address}",
             close=client.close,
             tally=self._telemetry.tally,
             polar_clock=client.clock,
+            admission=admission_of(self._settings, self._directory, budget=budget, notices=self.notices),
         )
 
     def _say_what_waits(self) -> bool:

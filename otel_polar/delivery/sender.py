@@ -23,6 +23,7 @@ from otel_polar.polar_api.polar_clock import PolarClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otel_polar.delivery.admission import Admission
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
     from otel_polar.delivery.rows import Entry
@@ -79,11 +80,12 @@ class Sender:
         close: Callable[[], None] = lambda: None,
         tally: Tally | None = None,
         polar_clock: PolarClock | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._ingest = ingest
         self.polar_clock = polar_clock or PolarClock()
-        self.close = close
-        """Close the connections behind *ingest*."""
+        self._close = close
+        self._admission = admission
         self._budget = budget
         self._notices = notices
         self._jitter = jitter
@@ -99,6 +101,12 @@ class Sender:
         self._is_suspects_turn = False
         self._progress = Progress()
         self.batch_events = MAX_BATCH_EVENTS
+
+    def close(self) -> None:
+        """Close the connections to Polar."""
+        self._close()
+        if self._admission is not None:
+            self._admission.close()
 
     def wait_s(self, monotonic: float) -> float:
         """Seconds until a request may be made, at least 0."""
@@ -121,6 +129,12 @@ class Sender:
         if suspects and (self._is_suspects_turn or not others):
             return suspects[:1]
         return others[: self.batch_events]
+
+    def admitted(self, outbox: Outbox, entries: list[Entry], *, now: float, monotonic: float) -> list[Entry]:
+        """Those whose customers Polar has, as far as that is to be made sure of."""
+        if self._admission is None:
+            return entries
+        return self._admission.admitted(outbox, entries, now=now, monotonic=monotonic)
 
     def send(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
         """Make one request and settle what it decides."""

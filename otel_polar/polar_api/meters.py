@@ -65,6 +65,13 @@ class Counting:
             return None
         return str(aggregation["property"])
 
+    @property
+    def parts(self) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+        """The aggregation, the clauses of the filter, and how these are joined: ``and`` or ``or``."""
+        filter_ = json.loads(self.filter)
+        clauses = [each if isinstance(each, dict) else {} for each in filter_["clauses"]]
+        return json.loads(self.aggregation), clauses, str(filter_["conjunction"])
+
 
 @dataclass(frozen=True, slots=True)
 class Meter:

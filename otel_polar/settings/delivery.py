@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from otel_polar import converters
 from otel_polar.settings.field import setting
@@ -66,4 +66,12 @@ class DeliverySettings:
         unit="seconds, 0 to 600",
         about="How long `shutdown` may spend on sending; what is left stays on disk.",
         convert=converters.number(0.0, 600.0),
+    )
+    ensure_customers: Literal["off", "hold"] = setting(
+        "off",
+        variable="OTEL_POLAR_ENSURE_CUSTOMERS",
+        unit="`off` or `hold`",
+        about="`hold`: events of your own ids of customers wait until Polar has a customer with that id, because those "
+        "that come before are never billed. Needs the scope `customers:read`.",
+        convert=converters.one_of("off", "hold"),
     )

@@ -77,9 +77,11 @@ def test_every_page_of_a_list_is_read(api: PolarApi) -> None:
 
 
 def test_what_does_not_exist_is_said(api: PolarApi) -> None:
-    """A customer that is not there is an answer of its own."""
-    with pytest.raises(PolarNotFoundError, match="GET /v1/customers/external/nobody"):
-        api.get("/v1/customers/external/nobody")
+    """A customer that is not there is an answer of its own, which may stand in a log."""
+    with pytest.raises(PolarNotFoundError) as caught:
+        api.get("/v1/customers/external/user_42/state")
+
+    assert "(GET /v1/customers/external/{external_id}/state: 404)" in str(caught.value)
 
 
 def test_what_is_refused_names_its_fields(api: PolarApi) -> None:

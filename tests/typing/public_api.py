@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from otel_polar import (
     ConfigError,
     Customer,
+    EnsuredCustomer,
     ModelCall,
     OtelPolarError,
     PolarSpanProcessor,
@@ -22,6 +23,7 @@ from otel_polar import (
     TokenUsage,
     Unpriced,
     bill_to,
+    ensure_customer,
 )
 from otel_polar.billing.usage import Unmetered
 
@@ -84,6 +86,8 @@ with bill_to(42), bill_to(UUID(int=0)), bill_to(None), bill_to(plan="pro"):
     pass
 with bill_to(customer_id="8f14e45f-ceea-467f-a0e6-0f1c6b1e3f00", member_id="m1"):
     pass
+assert_type(ensure_customer(UUID(int=0), email="a@example.com", metadata={"seats": 3}), EnsuredCustomer)
+ensure_customer("user_42")  # type: ignore[call-arg]  # Polar creates nobody without an email
 bill_to(b"bytes")  # type: ignore[arg-type]  # an id is text
 
 
