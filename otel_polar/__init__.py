@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from otel_polar.capture.metered import metered
     from otel_polar.capture.sampling import BillingSampler
     from otel_polar.capture.threads import carry_context
+    from otel_polar.errors import InsufficientCredits
     from otel_polar.settings import Settings
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigError",
     "Customer",
     "EnsuredCustomer",
+    "InsufficientCredits",
     "ModelCall",
     "OtelPolarError",
     "PolarInstrumentor",
@@ -70,6 +72,7 @@ _LAZY = {
     "BillingSampler": "otel_polar.capture.sampling",
     "Customer": "otel_polar.billing.customer",
     "EnsuredCustomer": "otel_polar.account.customers",
+    "InsufficientCredits": "otel_polar.errors",
     "ModelCall": "otel_polar.billing.call",
     "PolarInstrumentor": "otel_polar.capture.instrumentor",
     "PolarSpanExporter": "otel_polar.capture.exporter",

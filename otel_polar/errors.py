@@ -20,6 +20,13 @@
 None of them ever leaves a span processor's callback: ``on_start`` and ``on_end`` raise nothing at all.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 
 class OtelPolarError(Exception):
     """Base of everything this package raises on purpose."""
@@ -91,4 +98,21 @@ class PolarRateLimitedError(PolarError):
 
 
 class InsufficientCredits(OtelPolarError):  # noqa: N818 - what has happened, as application code reads it
-    """A customer's credits do not cover what is about to be used. The message has the numbers, not the customer."""
+    """A customer's credits do not cover what is about to be used. The message has the numbers, not the customer.
+
+    ``reason`` is ``insufficient``, ``unknown`` (no such customer, or no credits for this meter) or ``unreachable``
+    (nobody can tell). ``available`` and ``estimate`` are in the meter's units; ``None`` where nothing is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "insufficient",
+        available: Decimal | None = None,
+        estimate: Decimal | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.available = available
+        self.estimate = estimate

@@ -149,6 +149,23 @@ def test_reconciling_says_what_differs_and_ends_as_cron_needs_it(
     assert (tmp_path / "differences.csv").read_text().count("\n") == 1
 
 
+def test_of_two_parallel_calls_only_one_is_covered(environment: dict[str, str]) -> None:
+    """Credit for one and a half calls is credit for one: 5 tokens in and 12 out cost 750 and 7 200 nanos."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "credits.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    *calls, left = done.stdout.splitlines()
+    assert sorted(calls) == ["answered", "refused: insufficient"]
+    assert left == "left: 9992050 of 10000000 of which not counted yet: 7950"
+
+
 @pytest.mark.parametrize(
     ("status", "content", "cost_nanos", "source"),
     [

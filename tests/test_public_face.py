@@ -16,6 +16,7 @@ def test_the_public_names_are_these() -> None:
         "ConfigError",
         "Customer",
         "EnsuredCustomer",
+        "InsufficientCredits",
         "ModelCall",
         "OtelPolarError",
         "PolarInstrumentor",

@@ -33,6 +33,11 @@ class Wanted:
     since: float | None = None
     until: float | None = None
 
+    @property
+    def needs_contents(self) -> bool:
+        """Whether it takes more of a call than its row says to know if it fits."""
+        return self.customer is not None or self.model is not None
+
     def fits(self, seen: SeenCall) -> bool:
         """Whether *seen* is one of those."""
         return (

@@ -38,11 +38,19 @@ class _Forks:
 
 
 _forkables: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
+_owners: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
 
 
-def ask_before_fork(forkable: Forkable) -> None:
-    """Ask and tell it, for as long as it lives."""
+def ask_before_fork(forkable: Forkable, *, owns_files: bool = True) -> None:
+    """Ask and tell it, for as long as it lives. *owns_files*: it has outbox files, and takes over those of the dead."""
     _forkables.add(forkable)
+    if owns_files:
+        _owners.add(forkable)
+
+
+def owns_files() -> bool:
+    """Whether anything in this process has outbox files, and may take over those of another at any moment."""
+    return bool(_owners)
 
 
 def _before_fork() -> None:

@@ -108,7 +108,7 @@ class OutboxView:
     def counts(self, wanted: Wanted = ALL) -> Census:
         """The calls that are *wanted*, counted and summed up."""
         census = Census()
-        with self._seen(wanted, for_sums=True) as spool:
+        with self._seen(wanted, for_sums=not wanted.needs_contents) as spool:
             for seen in self._understood(spool, wanted):
                 census.add(seen)
         return census

@@ -18,6 +18,7 @@ from otel_polar.polar_api import fields, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from decimal import Decimal
 
     from otel_polar.polar_api.client import PolarApi
@@ -48,6 +49,8 @@ class MeterBalance:
     consumed_units: Decimal
     credited_units: Decimal
     balance: Decimal
+    counted_at: datetime | None = None
+    """When Polar last counted: what it had before that is in these numbers. ``None`` if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,11 @@ def _read_customer(item: Any) -> PolarCustomer:
     )
 
 
+def _last_counted(meter: Any) -> datetime | None:
+    path = next((name for name in ("modified_at", "created_at") if fields.optional(meter, name) is not None), None)
+    return None if path is None else fields.time_of(meter, path)
+
+
 def _read_state(item: Any) -> CustomerState:
     return CustomerState(
         customer=_read_customer(item),
@@ -195,6 +203,7 @@ def _read_state(item: Any) -> CustomerState:
                 consumed_units=fields.exact(meter, "consumed_units"),
                 credited_units=fields.exact(meter, "credited_units"),
                 balance=fields.exact(meter, "balance"),
+                counted_at=_last_counted(meter),
             )
             for meter in fields.mappings(item, "active_meters")
         ),

@@ -98,7 +98,10 @@ def test_the_state_has_the_balance_of_each_meter(api: PolarApi) -> None:
 
     state = customers.read_state_external(api, "u")
 
-    assert state.meter(meter.id) == customers.MeterBalance(meter.id, Decimal(17), Decimal(0), Decimal(-17))
+    found = state.meter(meter.id)
+    assert found is not None
+    assert (found.consumed_units, found.credited_units, found.balance) == (Decimal(17), Decimal(0), Decimal(-17))
+    assert found.counted_at is not None
     assert state.meter("another") is None
 
 

@@ -1,0 +1,90 @@
+"""One guard for the whole process, made from the environment when it is first needed, and short names for it.
+
+==================================== ================================================ ==========
+variable                             what                                             default
+==================================== ================================================ ==========
+``OTEL_POLAR_CREDITS_METER``         the meter's name or id on Polar                  none
+``OTEL_POLAR_CREDITS_MODE``          ``enforce`` or ``shadow``                        ``enforce``
+``OTEL_POLAR_CREDITS_UNREACHABLE``   ``allow`` or ``refuse``, if nobody can tell      ``allow``
+``OTEL_POLAR_CREDITS_UNKNOWN``       ``allow`` or ``refuse``, customers without any   ``refuse``
+==================================== ================================================ ==========
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_polar.credits.guard import CreditGuard
+from otel_polar.errors import ConfigError
+from otel_polar.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from otel_polar.credits.decisions import Amount, Reservation
+    from otel_polar.credits.figures import Balance
+
+METER: Final = "OTEL_POLAR_CREDITS_METER"
+_VARIABLES: Final = {
+    "mode": "OTEL_POLAR_CREDITS_MODE",
+    "when_unreachable": "OTEL_POLAR_CREDITS_UNREACHABLE",
+    "when_unknown": "OTEL_POLAR_CREDITS_UNKNOWN",
+}
+
+
+class _Default:
+    guard: CreditGuard | None = None
+    lock = threading.RLock()
+
+
+def default_guard() -> CreditGuard:
+    """The guard of this process.
+
+    Raises:
+        ConfigError: if the environment names no meter, or something else cannot be used.
+    """
+    with _Default.lock:
+        if _Default.guard is None:
+            _Default.guard = from_environment(os.environ)
+        return _Default.guard
+
+
+def use(guard: CreditGuard) -> None:
+    """Have :func:`require` and :func:`balance` ask this one."""
+    with _Default.lock:
+        _Default.guard = guard
+
+
+def from_environment(environ: Mapping[str, str]) -> CreditGuard:
+    """A guard by the variables above. Errors as for :func:`default_guard`."""
+    meter = environ.get(METER, "").strip()
+    if not meter:
+        raise ConfigError(f"{METER} is not set: it names the meter on Polar whose credits are guarded")
+    told: dict[str, Any] = {}
+    for option, variable in _VARIABLES.items():
+        if value := environ.get(variable, "").strip():
+            told[option] = value
+    try:
+        return CreditGuard(meter, settings=Settings.load(environ), **told)
+    except ConfigError as error:
+        # By the name that the reader has written.
+        found = next((variable for option, variable in _VARIABLES.items() if str(error).startswith(f"{option} ")), None)
+        raise (error if found is None else ConfigError(f"{found}: {error}")) from None
+
+
+def balance(customer: str) -> Balance:
+    """As :meth:`CreditGuard.balance`."""
+    return default_guard().balance(customer)
+
+
+def require(customer: str, estimate: Amount) -> Reservation:
+    """As :meth:`CreditGuard.require`."""
+    return default_guard().require(customer, estimate)
+
+
+def arequire(customer: str, estimate: Amount) -> AbstractAsyncContextManager[Reservation]:
+    """As :meth:`CreditGuard.arequire`."""
+    return default_guard().arequire(customer, estimate)

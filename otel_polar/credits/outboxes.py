@@ -1,0 +1,302 @@
+"""What the outboxes of this machine hold of each customer, in the units of one meter.
+
+Every file is looked at beside the process that owns it, which is not disturbed; a look reads what has changed since the
+last one. A call counts from the moment it is recorded, with the event that it is going to be; a sent one is remembered
+for hours, because Polar's state of a customer may be that old.
+
+A file whose process has ended is left to whoever adopts it, if this process might: SQLite shares what it has opened
+within a process, and the file would be for reading only.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_left
+from collections import OrderedDict
+from contextlib import suppress
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from otel_polar.billing.call import ModelCall, external_id
+from otel_polar.credits.figures import ZERO, OwnUsage
+from otel_polar.delivery.decide import decide, decide_measurement
+from otel_polar.delivery.forks import owns_files
+from otel_polar.delivery.glance import glance
+from otel_polar.delivery.journal import outbox_of, segments_of
+from otel_polar.delivery.ledger_rows import consumed_of
+from otel_polar.delivery.lines import calls_of, read_open_lines
+from otel_polar.delivery.locks import is_locked
+from otel_polar.delivery.notices import Notices
+from otel_polar.delivery.record import load_record
+from otel_polar.delivery.rows import Recorded
+from otel_polar.delivery.seen import read_body
+from otel_polar.errors import OutboxError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from decimal import Decimal
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from otel_polar.billing.pricing import Price, Unpriced
+    from otel_polar.credits.metering import MeterRule
+    from otel_polar.settings import Settings
+
+REMEMBERED_S: Final = 4 * 3_600.0
+"""Longer than Polar's state of a customer is ever behind."""
+
+FORGET_S: Final = 60.0
+MAX_REMEMBERED: Final = 50_000
+TAIL_ROWS: Final = 5_000
+"""Of a file that is seen for the first time."""
+
+MAX_RECORDED: Final = 20_000
+"""Calls of a file that are not decided yet, which takes seconds: more of them are told of, and not counted."""
+
+_READY: Final = "SELECT seq FROM events WHERE state = 'ready'"
+_ROWS: Final = """
+    SELECT CAST(external_id AS TEXT), CAST(state AS TEXT), CAST(settled_at AS REAL), CAST(body AS TEXT) FROM events
+    WHERE state IN ('ready', 'sent') AND"""
+_BY_SEQ: Final = f"{_ROWS} seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - of our own words
+_SINCE: Final = f"{_ROWS} seq > ?"
+_INTAKE: Final = "SELECT CAST(call AS TEXT) FROM intake ORDER BY seq LIMIT ?"
+
+
+class _Item(NamedTuple):
+    """An event that counts: whose, how much, and when Polar had it (Unix seconds), ``None`` if it does not yet."""
+
+    payer: str
+    amount: Decimal
+    sent_at: float | None
+
+
+class _Sums(NamedTuple):
+    """Of one who pays: what is not sent, and when what was sent since, as sums of all that came later."""
+
+    unsent: Decimal
+    times: list[float]
+    sums: list[Decimal]
+
+    @classmethod
+    def of(cls, items: Iterable[_Item]) -> _Sums:
+        unsent = ZERO
+        sent: list[tuple[float, Decimal]] = []
+        for item in items:
+            if item.sent_at is None:
+                unsent += item.amount
+            else:
+                sent.append((item.sent_at, item.amount))
+        sent.sort()
+        sums = [*accumulate((amount for _, amount in reversed(sent)), initial=ZERO)]
+        return cls(unsent, [sent_at for sent_at, _ in sent], sums[::-1])
+
+    def sent_since(self, at: float) -> Decimal:
+        return self.sums[bisect_left(self.times, at)]
+
+
+class Outboxes:
+    """For any thread; one looks at a time."""
+
+    def __init__(
+        self, directory: Path, rule: MeterRule, *, settings: Settings, price: Callable[[ModelCall], Price | Unpriced]
+    ) -> None:
+        self._directory = directory
+        self._rule = rule
+        self._settings = settings
+        self._price = price
+        self.lock = threading.RLock()
+        """Held during a look. Whoever forks takes it first."""
+        self._ready: dict[str, frozenset[int]] = {}
+        self._last: dict[str, int] = {}
+        self._items: OrderedDict[str, _Item] = OrderedDict()
+        self._recorded: dict[str, dict[str, _Item]] = {}
+        self._understood: dict[str, tuple[str, _Item] | None] = {}
+        self._by_payer: Mapping[str, _Sums] = {}
+        self._is_changed = True
+        self._forget_at = 0.0
+        self.looked_at = 0.0
+        """When the last look began, in Unix seconds: what was recorded before that has been seen."""
+        self.trouble: str | None = None
+        """What could not be read at the last look, in words."""
+
+    def of(self, payers: Sequence[str], *, asked_at: float, counted_at: float | None) -> OwnUsage:
+        """What is known of those who pay (see :func:`payer_of`), to go with what Polar said then."""
+        waiting, sent = ZERO, ZERO
+        by_payer = self._by_payer
+        for payer in payers:
+            if (known := by_payer.get(payer)) is not None:
+                late = known.sent_since(asked_at)
+                waiting += known.unsent + late
+                if counted_at is not None:
+                    sent += max(ZERO, known.sent_since(counted_at) - late)
+        return OwnUsage(waiting, sent)
+
+    def look(self, now: float) -> None:
+        """Look at every file; what cannot be read stays as it was seen last. Never raises an ``OutboxError``."""
+        with self.lock:
+            self.trouble = None
+            recorded: dict[str, dict[str, _Item]] = {}
+            understood, self._understood = self._understood, {}
+            paths = self._paths()
+            self._forget_files({path.name for path in paths})
+            for path in paths:
+                if owns_files() and not is_locked(path):
+                    recorded[path.name] = self._recorded.get(path.name, {})
+                    continue
+                try:
+                    recorded[path.name] = dict(self._look_at(path, now, understood))
+                except (OutboxError, OSError, ValueError) as error:
+                    self.trouble = str(error)
+                    recorded[path.name] = self._recorded.get(path.name, {})
+            self._is_changed = self._is_changed or recorded != self._recorded
+            self._recorded = recorded
+            if self._is_changed or now >= self._forget_at:
+                self._forget(now)
+                self._forget_at = now + FORGET_S
+                self._by_payer = self._summed()
+                self._is_changed = False
+            self.looked_at = now
+
+    def _paths(self) -> list[Path]:
+        segments = self._directory.glob("outbox-*-*.journal")
+        paths = sorted({*self._directory.glob("outbox-*.db"), *map(outbox_of, segments)})
+        return [path for path in paths if path.exists()]
+
+    def _forget_files(self, names: set[str]) -> None:
+        if self._ready.keys() <= names:
+            return
+        # What was in it is in another file now, or with a person: what waits is read anew everywhere.
+        self._ready = {}
+        self._items = OrderedDict((key, item) for key, item in self._items.items() if item.sent_at is not None)
+        self._is_changed = True
+
+    def _look_at(
+        self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
+    ) -> Iterator[tuple[str, _Item]]:
+        segments: list[tuple[str, BinaryIO]] = []
+        try:
+            for segment in segments_of(path):
+                # If it has gone already, its calls are in the intake.
+                with suppress(FileNotFoundError):
+                    segments.append((segment.name, segment.open("rb")))
+            with glance(path) as connection:
+                self._look_at_ledger(path.name, connection, now)
+                calls = [call for (call,) in connection.execute(_INTAKE, (MAX_RECORDED + 1,)) if call]
+                consumed = consumed_of(connection)
+            for name, file in segments:
+                begin = consumed.get(name, 0)
+                while len(calls) <= MAX_RECORDED and (lines := read_open_lines(file, begin)):
+                    calls += [call for _, call in calls_of(lines)]
+                    begin = lines[-1].end
+        finally:
+            for _, file in segments:
+                file.close()
+        if len(calls) > MAX_RECORDED:
+            self.trouble = f"outbox {path}: more than {MAX_RECORDED} calls are recorded and not decided yet"
+        for call in calls[:MAX_RECORDED]:
+            found = understood[call] if call in understood else self._understand(call, now)
+            self._understood[call] = found
+            if found is not None:
+                yield found
+
+    def _look_at_ledger(self, name: str, connection: sqlite3.Connection, now: float) -> None:
+        (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        ready = frozenset(seq for (seq,) in connection.execute(_READY))
+        before = self._ready.get(name, frozenset())
+        # A file's numbers may begin anew: it was put aside, and made again.
+        last = min(self._last.get(name, newest - TAIL_ROWS), newest)
+        changed = json.dumps([*(before ^ ready)])
+        for external, state, sent_at, body in [
+            *connection.execute(_BY_SEQ, (changed,)),
+            *connection.execute(_SINCE, (last,)),
+        ]:
+            self._see(external, state, sent_at, body, now)
+        gone = connection.execute(
+            "SELECT CAST(external_id AS TEXT) FROM events WHERE state NOT IN ('ready', 'sent') AND seq IN"
+            " (SELECT value FROM json_each(?))",
+            (json.dumps([*(before - ready)]),),
+        )
+        for (external,) in gone:
+            self._is_changed = self._items.pop(external, None) is not None or self._is_changed
+        self._ready[name], self._last[name] = ready, newest
+
+    def _see(self, external: str, state: str, sent_at: float | None, body: str | None, now: float) -> None:
+        event = read_body(body)
+        payer = None if event is None else _payer_in(event)
+        if event is None or payer is None:
+            return
+        # What the ledger says is not later than now, whatever became of the clock.
+        had_at = None if state == "ready" else now if sent_at is None else min(sent_at, now)
+        known = self._items.get(external)
+        if known is not None and known.sent_at is not None and had_at is not None:
+            return
+        self._items[external] = _Item(payer, self._amount(event), had_at)
+        self._items.move_to_end(external)
+        self._is_changed = True
+
+    def _understand(self, line: str, now: float) -> tuple[str, _Item] | None:
+        """The event that a recorded call is going to be, by itself; ``None`` if it will be none for now."""
+        try:
+            call = load_record(line)
+        except ValueError:
+            return None
+        recorded, silent = Recorded(0, now, line), _SilentNotices()
+        if isinstance(call, ModelCall):
+            decided = decide(recorded, call, settings=self._settings, price=self._price, notices=silent, now=now)
+            key = external_id(call)
+        else:
+            decided = decide_measurement(recorded, call, parent_id=None, notices=silent, now=now)
+            key = call.external_id
+        event = read_body(decided.body)
+        payer = None if event is None else _payer_in(event)
+        return None if event is None or payer is None else (key, _Item(payer, self._amount(event), None))
+
+    def _amount(self, event: Mapping[str, Any]) -> Decimal:
+        # An event that a person has damaged counts nothing here; Polar refuses it.
+        with suppress(ValueError, KeyError, TypeError, ArithmeticError):
+            return self._rule.amount(event)
+        return ZERO
+
+    def _forget(self, now: float) -> None:
+        for external, item in list(self._items.items()):
+            if item.sent_at is not None and item.sent_at < now - REMEMBERED_S:
+                del self._items[external]
+        while len(self._items) > MAX_REMEMBERED:
+            self._items.popitem(last=False)
+
+    def _summed(self) -> dict[str, _Sums]:
+        by_payer: dict[str, list[_Item]] = {}
+        for item in self._items.values():
+            by_payer.setdefault(item.payer, []).append(item)
+        told: set[str] = set()
+        for recorded in self._recorded.values():
+            for external, item in recorded.items():
+                # One call that two of its spans tell of, or a redelivery, is one event.
+                if external not in self._items and external not in told:
+                    told.add(external)
+                    by_payer.setdefault(item.payer, []).append(item)
+        return {payer: _Sums.of(items) for payer, items in by_payer.items()}
+
+
+class _SilentNotices(Notices):
+    """What becomes of a call is said where it is decided, not where it is foreseen."""
+
+    def warn(self, key: str, message: str, *arguments: object) -> None:
+        pass
+
+    def error(self, key: str, message: str, *arguments: object) -> None:
+        pass
+
+
+def payer_of(*, external_id: str | None = None, polar_id: str | None = None) -> str:
+    """Who pays, by your id or by Polar's."""
+    return f"external:{external_id}" if external_id is not None else f"polar:{polar_id}"
+
+
+def _payer_in(event: Mapping[str, Any]) -> str | None:
+    external, polar_id = event.get("external_customer_id"), event.get("customer_id")
+    if isinstance(external, str):
+        return payer_of(external_id=external)
+    return payer_of(polar_id=polar_id) if isinstance(polar_id, str) else None
