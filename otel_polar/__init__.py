@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from otel_polar.capture.metered import metered
     from otel_polar.capture.sampling import BillingSampler
     from otel_polar.capture.threads import carry_context
+    from otel_polar.checkup.doctor import doctor
     from otel_polar.errors import InsufficientCredits
     from otel_polar.settings import Settings
 
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "bill_to",
     "carry_context",
+    "doctor",
     "ensure_customer",
     "hide_billing_baggage",
     "metered",
@@ -86,6 +88,7 @@ _LAZY = {
     "TokenUsage": "otel_polar.billing.usage",
     "Unpriced": "otel_polar.billing.pricing",
     "carry_context": "otel_polar.capture.threads",
+    "doctor": "otel_polar.checkup.doctor",
     "ensure_customer": "otel_polar.account.sign_up",
     "hide_billing_baggage": "otel_polar.capture.baggage",
     "metered": "otel_polar.capture.metered",

@@ -82,6 +82,24 @@ def run_example(name: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def test_the_check_up_finds_what_is_missing_and_then_nothing(
+    polar_sandbox: SandboxServer, environment: dict[str, str]
+) -> None:
+    """The customer and the meters are those that the other examples make."""
+    command = [sys.executable, str(EXAMPLES / "doctor.py")]
+
+    before = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    run_command("setup", str(EXAMPLES / "setup.toml"), "--yes", env=environment)
+    run_example("sign_up.py", environment)
+    after = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (before.returncode, after.returncode) == (1, 0), before.stderr + after.stdout
+    assert "Polar has no customer with the external id 'user_42'" in before.stdout
+    assert "no meter counts events named 'llm_usage'" in before.stdout
+    assert "Polar has a customer with the external id 'user_42'" in after.stdout
+    assert polar_sandbox.events() == []
+
+
 def test_what_set_up_makes_meters_the_quickstart(polar_sandbox: SandboxServer, environment: dict[str, str]) -> None:
     """The meters and the customer are those that its event needs."""
     done = run_command("setup", str(EXAMPLES / "setup.toml"), "--yes", "--json", env=environment)

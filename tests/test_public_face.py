@@ -34,6 +34,7 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "bill_to",
         "carry_context",
+        "doctor",
         "ensure_customer",
         "hide_billing_baggage",
         "metered",

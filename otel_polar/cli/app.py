@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from otel_polar._version import __version__
 from otel_polar.cli.customers import customers_app
 from otel_polar.cli.demo import demo
+from otel_polar.cli.doctor import doctor
 from otel_polar.cli.explain import explain_spans
 from otel_polar.cli.outbox.app import outbox_app
 from otel_polar.cli.output import Ending
@@ -52,6 +53,7 @@ _UNDERSTAND: Final = "Understand"
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(sandbox)
+app.command(rich_help_panel=_START)(doctor)
 app.command(rich_help_panel=_START)(setup)
 app.add_typer(customers_app, rich_help_panel=_BILL)
 app.command(rich_help_panel=_BILL)(serve)

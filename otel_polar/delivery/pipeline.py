@@ -92,6 +92,11 @@ class Pipeline:
         self._worker.start()
 
     @property
+    def settings(self) -> Settings:
+        """The options it goes by."""
+        return self._settings
+
+    @property
     def outboxes(self) -> list[Outbox]:
         """The file, if there is one, and the memory, if it was needed."""
         return self._storage.outboxes

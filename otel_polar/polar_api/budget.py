@@ -8,11 +8,15 @@ BURST_REQUESTS: Final = 5.0
 
 
 class Budget:
-    """At most so many requests a minute, with a few in a row allowed after a pause (a token bucket)."""
+    """At most so many requests a minute, with a few in a row allowed after a pause (a token bucket).
 
-    def __init__(self, requests_per_minute: float) -> None:
+    *burst_requests* are those few, 5 if left out.
+    """
+
+    def __init__(self, requests_per_minute: float, *, burst_requests: float | None = None) -> None:
         self._per_s = requests_per_minute / 60.0
-        self._available = BURST_REQUESTS
+        self._burst = BURST_REQUESTS if burst_requests is None else burst_requests
+        self._available = self._burst
         self._at: float | None = None
 
     def wait_s(self, monotonic: float) -> float:
@@ -27,5 +31,5 @@ class Budget:
 
     def _refill(self, monotonic: float) -> None:
         if self._at is not None:
-            self._available = min(BURST_REQUESTS, self._available + (monotonic - self._at) * self._per_s)
+            self._available = min(self._burst, self._available + (monotonic - self._at) * self._per_s)
         self._at = monotonic

@@ -58,7 +58,8 @@ class PolarApi:
 
         Args:
             settings: of which it takes the token, the server and its address.
-            budget: requests a minute, shared with others of this process; by the settings if left out.
+            budget: requests a minute, shared with others of this process; by the settings if left out, and a quarter
+                of that at once.
             timeout_s: seconds for a request as a whole; ``request_timeout_s``, but at most 10, if left out.
             is_patient: wait for the budget, for a rate limit, and (reading only) for a Polar that fails for a moment.
             sleep: how it waits.
@@ -76,7 +77,7 @@ class PolarApi:
         timeout_s = min(settings.request_timeout_s, MAX_TIMEOUT_S) if timeout_s is None else timeout_s
         self._client = BoundedClient(base_url, VERSION, settings.access_token, timeout_s)
         self._http = self._client._client  # noqa: SLF001 - the SDK has no other way to a request of one's own
-        self._budget = Budget(settings.budget_per_minute) if budget is None else budget
+        self._budget = _budget_of_a_command(settings) if budget is None else budget
         self._is_patient = is_patient
         self._sleep = sleep
         self._monotonic = monotonic
@@ -179,3 +180,8 @@ class PolarApi:
                 f"what is at {self.address} answered {asked} with something that is not Polar's: check POLAR_BASE_URL"
             )
         return content
+
+
+def _budget_of_a_command(settings: Settings) -> Budget:
+    # A command makes a few dozen requests, and then none for hours: Polar counts by the minute.
+    return Budget(settings.budget_per_minute, burst_requests=settings.budget_per_minute / 4)

@@ -40,6 +40,11 @@ _PRELOADED: Final = (
     "otel_polar.account.setup",
     "otel_polar.account.syncing",
     "rich.table",
+    # What `doctor` tries to import.
+    "otel_polar.checkup.application",
+    "otel_polar.checkup.polar",
+    "opentelemetry.instrumentation.botocore",
+    "opentelemetry.instrumentation.openai_v2",
 )
 
 

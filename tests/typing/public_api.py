@@ -23,6 +23,7 @@ from otel_polar import (
     TokenUsage,
     Unpriced,
     bill_to,
+    doctor,
     ensure_customer,
 )
 from otel_polar.billing.usage import Unmetered
@@ -117,5 +118,9 @@ def read(call: ModelCall, settings: Settings) -> None:
     tags: Mapping[str, str | int | float | bool] = call.tags
     del tags
 
+
+report = doctor(TracerProvider(), customer="user_42", sections=["polar"])
+assert_type(report.is_well, bool)
+assert_type(report.findings[0].do, tuple[str, ...])
 
 assert issubclass(ConfigError, OtelPolarError)
