@@ -1,6 +1,6 @@
 """Prepaid credits: a call is only made if its customer's credits cover what it may cost, also when two come at once.
 
-Needs POLAR_ACCESS_TOKEN with the scopes of ``set_up_polar.py`` and ``products:write``, ``benefits:write``,
+Needs POLAR_ACCESS_TOKEN with the scopes ``customers:write``, ``meters:write``, ``products:write``, ``benefits:write``,
 ``subscriptions:write``, ``customers:read`` and ``meters:read``, and OPENAI_API_KEY; POLAR_BASE_URL may name a local
 Polar. Makes a customer with a hundredth of a dollar, has two calls made in parallel that may cost two thirds of that
 each, of which one is refused, and prints what became of them and what is left.

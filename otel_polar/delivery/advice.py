@@ -15,7 +15,8 @@ _CARD: Final = (
     " is read within 30 s, and these are tried again; so they are by `otel-polar outbox reprice`, and at every start."
 )
 _KEPT: Final = "What is held already is kept for retention_days, and is billed to nobody."
-_REFUSED: Final = "It is not sent again."
+_ASSIGN: Final = "What is held already is kept for retention_days: `otel-polar outbox assign` says who pays for it."
+_REFUSED: Final = "When that is mended, `otel-polar outbox retry` sends it again."
 _FUNCTION: Final = "It is tried again at the next start, and with `otel-polar outbox reprice`."
 _IDS: Final = "An id is text of 1 to 200 characters, without control characters, `;` or white space around it."
 _ASK_FOR_USAGE: Final = (
@@ -51,16 +52,16 @@ _ADVICE: Final[Mapping[State, Mapping[str, str]]] = {
     State.UNATTRIBUTED: {
         "no customer": (
             "Nobody is named: enter bill_to in the application, or set one of external_customer_id_keys, such as"
-            f" enduser.id, on the span of the call or on one around it. {_KEPT}"
+            f" enduser.id, on the span of the call or on one around it. {_ASSIGN}"
         ),
-        "bill_to(None)": f"The application says that nobody pays, with bill_to(None). {_KEPT}",
+        "bill_to(None)": f"The application says that nobody pays, with bill_to(None). {_ASSIGN}",
         "identity refused": (
             "An identity in baggage is unsigned, altered or too old: the services do not have the same baggage_secret"
-            f" (OTEL_POLAR_BAGGAGE_SECRET), or somebody tried. {_KEPT}"
+            f" (OTEL_POLAR_BAGGAGE_SECRET), or somebody tried. {_ASSIGN}"
         ),
-        "two customers": f"Two spans of one call name two customers: see which instrumentation is wrong. {_KEPT}",
-        "invalid id": f"{_IDS} Polar's own ids are UUIDs. {_KEPT}",
-        OTHER: _KEPT,
+        "two customers": f"Two spans of one call name two customers: see which instrumentation is wrong. {_ASSIGN}",
+        "invalid id": f"{_IDS} Polar's own ids are UUIDs. {_ASSIGN}",
+        OTHER: _ASSIGN,
     },
     State.UNMETERED: {
         "call failed": f"A call that failed tells no tokens; the provider may charge for them all the same. {_KEPT}",

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def every_command(group: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The words of each command, and what it is."""
     for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+        is_group = hasattr(command, "commands")
+        if is_group:
             yield from every_command(command, *above, name)
-        else:
+        if not is_group or command.invoke_without_command:
             yield (*above, name), command
 
 
