@@ -9,8 +9,10 @@
     directory.py       the outbox directory of the settings
     prices.py          the prices of the settings
     extras.py          what is not installed
+    doctor.py          otel-polar doctor
     setup.py           otel-polar setup
     customers.py       otel-polar customers
+    serve.py           otel-polar serve
     status.py          otel-polar status
     outbox/            otel-polar outbox
     sandbox.py         otel-polar sandbox
@@ -18,6 +20,9 @@
     demo_scenario.py   otel-polar demo: what is done and checked
     replay.py          otel-polar replay: what is done
     replay_report.py   otel-polar replay: what is said
+    reconcile/         otel-polar reconcile
+    explain.py         otel-polar explain
+    price.py           otel-polar price
 """
 
 import os

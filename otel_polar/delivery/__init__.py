@@ -6,10 +6,12 @@
     forks.py      asks before a fork, and tells after it
     worker.py     the thread that repeats the steps of delivery
     step.py       one step: decide what has rested, send one batch, say how long there is nothing to do
+    call_reader.py  from a span to the call that is recorded of it
     intake.py     which recorded spans are one call, and from the intake to the ledger
     window.py     the head of the intake, each row read once
     recent.py     what was decided in the last minutes, of which another span may still come
     scopes_seen.py  whether two instrumentations tell of the calls to one provider
+    elsewhere.py  what other processes have settled already
     decide.py     a call becomes an event with a frozen body, or is held for a reason
     price_book.py  what says its price, and what makes that change
     card_file.py  the rate card, read again when its file changes
@@ -24,6 +26,9 @@
     redating.py   events from the future
     progress.py   how far the sending of a backlog has come, for the log
     giving_way.py the delivery thread works in slices, so that callers hardly notice it
+    admission.py  an event waits until Polar has its customer, if that is asked for
+    known_customers.py  ... which is remembered
+    asking.py     ... and asked
     sender.py     batches, waits, and events that fail alone
     polar.py      polar-sdk behind one function; every outcome sorted into a few kinds
     polar_answers.py  what it said last, for people

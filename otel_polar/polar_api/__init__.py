@@ -14,4 +14,10 @@ it does not know, such as the status of a benefit's grant, after Polar has done 
     budget.py        requests a minute
     retry_after.py   how long Polar asks to wait
     polar_clock.py   what time it is for Polar
+    organization.py  whom an access token is of
+    customers.py     who they are, and what they have left
+    meters.py        what they count, and how much that is
+    products.py      metered prices, and credits
+    events.py        events as Polar lists them
+    event_windows.py all of a period, each once
 """

@@ -7,6 +7,8 @@
     meeting.py     all events of both sides, in a temporary file, paired
     ledger.py      outbox files and exported ledgers as facts
     counting.py    what a meter of Polar's makes of an event: its filter and its aggregation
+    metering.py    Polar's meters beside what the events add up to
+    whose.py       how both sides name a customer
     against.py     the ledger against Polar, as a whole
     report.py      what was found
     usage.py       tokens, calls and money by model and day
