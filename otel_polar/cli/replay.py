@@ -264,7 +264,6 @@ def _count(report: ReplayReport, spans: StoredSpans, counts: Counter[str], elsew
     report.dropped, report.failed = counts["dropped: unattributed"], counts["failed"]
     if elsewhere is not None:
         report.unreadable_outboxes = sorted(elsewhere.unreadable)
-        elsewhere.close()
 
 
 def _unix_nano(option: str, text: str | None) -> int | None:

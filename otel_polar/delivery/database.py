@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from otel_polar.delivery.giving_way import give_way
 from otel_polar.delivery.inherited import make_own, note_open
+from otel_polar.delivery.looked_at import opening
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ class Database:
                 make_own(path)
         except OSError as error:
             raise OutboxError(f"outbox {path}: {error.strerror}") from error
+        with opening(path):
+            self._open(path, durability, schema)
+        # SQLite may have made the file only now.
+        note_open(self, self._connection, path)
+
+    def _open(self, path: Path | None, durability: Durability, schema: Sequence[str]) -> None:
         try:
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else path,
@@ -87,8 +94,6 @@ class Database:
         except (sqlite3.Error, OutboxError) as error:
             self._connection.close()
             raise error if isinstance(error, OutboxError) else self._error(error) from error
-        # SQLite may have made the file only now.
-        note_open(self, self._connection, path)
 
     def write(self, statement: str, parameters: Sequence[object]) -> None:
         """One statement, one commit. Where it interrupts another use of the connection, it is done right after that."""

@@ -86,21 +86,29 @@ class Given:
             for answer in answers.values():
                 for place, result in answer.results.items():
                     if place < len(order.rows):
-                        self.results[order.rows[place].external_id] = result
+                        self._know(order.rows[place].external_id, result)
             complete = {f"{name}.db" for name, answer in answers.items() if answer.is_complete}
             for row in order.rows:
                 if self.files.get(row.external_id) in complete:
                     # Whoever takes over a file answers for it once more: that may still be told of.
                     self.results.setdefault(row.external_id, GONE)
 
+    def _know(self, external_id: str, result: Result) -> None:
+        known = self.results.get(external_id)
+        # Where a call is in two files, what could not be done in one of them is what a person has to know.
+        if known is None or known == GONE or known.outcome is not Outcome.CHANGED:
+            self.results[external_id] = result
+
     def _carry_out(self, outbox: Outbox, clock: Callable[[], float]) -> None:
         intake = self.make_intake(outbox)
         for order in self.orders:
-            left = [(place, row) for place, row in enumerate(order.rows) if row.external_id not in self.results]
-            for begin in range(0, len(left), PORTION):
-                results = carry_out(order, dict(left[begin : begin + PORTION]), outbox, intake, now=clock())
+            # Also what was found in another file: what is discarded in one of two must not be sent from the other.
+            rows = list(enumerate(order.rows))
+            for begin in range(0, len(rows), PORTION):
+                results = carry_out(order, dict(rows[begin : begin + PORTION]), outbox, intake, now=clock())
                 outbox.database.checkpoint()
-                self.results |= {order.rows[place].external_id: result for place, result in results.items()}
+                for place, result in results.items():
+                    self._know(order.rows[place].external_id, result)
                 self.changed_here += sum(result.outcome in {Outcome.DONE, Outcome.HELD} for result in results.values())
 
 

@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
+from otel_polar.delivery.looked_at import looking_at
 from otel_polar.delivery.statements import SCHEMA
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -56,6 +57,12 @@ def glance(path: Path) -> Iterator[sqlite3.Connection]:
         OutboxDamagedError: if it is no outbox file.
         OutboxError: if it cannot be read.
     """
+    with looking_at(path), _glance(path) as connection:
+        yield connection
+
+
+@contextmanager
+def _glance(path: Path) -> Iterator[sqlite3.Connection]:
     before = _signature(path)
     if before is None:
         raise MovedError(f"outbox {path} has gone")

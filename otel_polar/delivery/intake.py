@@ -8,7 +8,7 @@ duplicate can come earlier or later, in another trace, or from another service.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.billing.customer import Unattributed
@@ -57,7 +57,7 @@ class Intake:
     ) -> None:
         self._outbox = outbox
         self._elsewhere = elsewhere
-        self._settled_elsewhere: set[str] = set()
+        self._known_elsewhere: set[str] = set()
         self._monotonic = monotonic
         self.settings = settings
         self.price = price
@@ -116,11 +116,14 @@ class Intake:
         verdict = _Verdict()
         due = {recorded.seq for recorded in rested}
         reads: list[Read] = []
+        settled = self._measured_elsewhere(rested)
         # First what no other span tells of: a call's run was recorded before it, but not before all of its family.
         for recorded in rested:
             row = self._window.row(recorded)
             if isinstance(row, Read):
                 reads.append(row)
+            elif isinstance(row, Measurement) and row.external_id in settled:
+                verdict.elsewhere.append(recorded.seq)
             elif isinstance(row, Measurement):
                 self._decide_measurement(recorded, row, verdict, now)
             else:
@@ -138,6 +141,7 @@ class Intake:
         forgotten = [*verdict.dropped, *verdict.elsewhere]
         known_already = self._outbox.decide(verdict.decided, verdict.duplicates, dropped=forgotten, now=now)
         self._window.remove(verdict.seqs)
+        self._known_elsewhere &= {read.external_id for read in self._window.reads()}
         self._counts["duplicate"] += len(verdict.duplicates) + known_already
         self._counts["known here"] += verdict.known_here + known_already
         self._counts["known elsewhere"] += len(verdict.elsewhere)
@@ -156,6 +160,14 @@ class Intake:
             return
         parent_id = self.certain(measurement.parent_event_id, verdict.ready)
         verdict.decide(decide_measurement(recorded, measurement, parent_id=parent_id, notices=self.notices, now=now))
+
+    def _measured_elsewhere(self, rested: Sequence[Recorded]) -> set[str]:
+        if self._elsewhere is None:
+            return set()
+        rows = [row for recorded in rested if isinstance(row := self._window.row(recorded), Measurement)]
+        ids = {row.external_id for row in rows}
+        here = {known.external_id for known in self._outbox.known(list(ids))}
+        return {key for key, is_settled in self._elsewhere.known(list(ids - here)).items() if is_settled}
 
     def certain(self, parent_event_id: str | None, ready: Container[str]) -> str | None:
         """The event of the run, if it is certain to be sent, or has been: it was recorded before what it is around."""
@@ -177,14 +189,13 @@ class Intake:
         self._scopes.look_at(calls)
         if earlier is not None and not earlier.is_held:
             for read in group:
-                if read.external_id in self._settled_elsewhere:
+                if earlier.is_elsewhere and read.external_id in self._known_elsewhere:
                     # Whose ledger it is in keeps it; a second row would stand in its way when the files come together.
-                    self._settled_elsewhere.discard(read.external_id)
                     verdict.elsewhere.append(read.recorded.seq)
                 else:
                     verdict.known_here += read.external_id == earlier.external_id
                     verdict.duplicates.append(_duplicate(read, earlier.external_id))
-            verdict.known.append((earlier, KnownCall(earlier.external_id, is_held=False, calls=calls)))
+            verdict.known.append((earlier, replace(earlier, calls=calls)))
             return
         if earlier is None and isinstance(merged.customer, Unattributed) and self.settings.on_unattributed == "drop":
             self.notices.warn("dropped", "a model call was dropped, and so will others be: %s", merged.customer.reason)
@@ -221,7 +232,11 @@ class Intake:
             for known in recalled:
                 call = _known_call(known)
                 # One call must not be known twice: what becomes of it would be told to one of them only.
-                if all(other.external_id != call.external_id for other in recent.related(call.calls)):
+                same = [other for other in recent.related(call.calls) if other.external_id == call.external_id]
+                for other in same:
+                    # It may have gone on in the outbox that was carried over.
+                    other.become(call if call.calls else replace(other, is_held=call.is_held))
+                if not same:
                     recent.remember(call, self._monotonic())
         return recent
 
@@ -235,20 +250,23 @@ class Intake:
             reads = self._window.reads()
         self._recalled_in = None
         ids = {read.external_id: read.call for read in reads}
-        for found in self._outbox.known(list(ids)):
+        known_here = self._outbox.known(list(ids))
+        for found in known_here:
             call = ids[found.external_id]
             if all(known.external_id != found.external_id for known in recent.related([call])):
                 # Where its call is forgotten, the span itself stands for it: it has the same id.
                 recent.remember(_known_call(found, call), self._monotonic())
         if self._elsewhere is not None:
-            self._recall_elsewhere(self._elsewhere, ids, recent)
+            others = {key: ids[key] for key in ids.keys() - {found.external_id for found in known_here}}
+            self._recall_elsewhere(self._elsewhere, others, recent)
         self._recalled_in = generation
 
     def _recall_elsewhere(self, elsewhere: Elsewhere, ids: Mapping[str, ModelCall], recent: Recent) -> None:
-        for key in elsewhere.settled(list(ids)):
-            if all(known.external_id != key for known in recent.related([ids[key]])):
-                self._settled_elsewhere.add(key)
-                recent.remember(KnownCall(key, is_held=False, calls=[ids[key]]), self._monotonic())
+        for key, is_settled in elsewhere.known(list(ids)).items():
+            self._known_elsewhere.add(key)
+            if is_settled and all(known.external_id != key for known in recent.related([ids[key]])):
+                known = KnownCall(key, is_held=False, calls=[ids[key]], is_elsewhere=True)
+                recent.remember(known, self._monotonic())
 
 
 @dataclass(slots=True)
@@ -296,7 +314,9 @@ def _grouped(family: Family) -> Iterator[tuple[list[Read], KnownCall | None]]:
             calls.append(call)
     for group in select(calls, known):
         if members := [reads[position] for position in group if position < len(reads)]:
-            yield members, next((known[position] for position in group if position in known), None)
+            candidates = [known[position] for position in group if position in known]
+            # What may be billed already comes before what may still be changed: a late span can tell that both are one.
+            yield members, next((each for each in candidates if not each.is_held), next(iter(candidates), None))
 
 
 def _duplicate(read: Read, of: str) -> Duplicate:

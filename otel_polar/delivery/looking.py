@@ -64,10 +64,7 @@ class SeenFile:
 
 
 class OutboxView:
-    """For one thread, in a process that opens no outbox file of its own at that moment.
-
-    SQLite shares what it has opened within a process: a file that is opened there meanwhile would be for reading only.
-    """
+    """For one thread, also in a process that has outbox files of its own: see ``looked_at``."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

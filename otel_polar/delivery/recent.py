@@ -29,15 +29,20 @@ MAX_ALIKE: Final = 64
 
 @dataclass(eq=False, slots=True)
 class KnownCall:
-    """A call in the ledger and the spans that told of it. ``is_held`` is whether it may still be changed."""
+    """A call in the ledger and the spans that told of it. ``is_held`` is whether it may still be changed.
+
+    ``is_elsewhere``: it is another process's ledger.
+    """
 
     external_id: str
     is_held: bool
     calls: list[ModelCall]
+    is_elsewhere: bool = False
 
     def become(self, other: KnownCall) -> None:
         """Be known as *other* from now on, wherever it is remembered."""
         self.external_id, self.is_held, self.calls = other.external_id, other.is_held, other.calls
+        self.is_elsewhere = other.is_elsewhere
 
 
 class _Generation:

@@ -58,12 +58,27 @@ _PUT_EVENT: Final = """
         settled_at = excluded.settled_at"""
 # What is held is decided anew with what another span knows; nothing else changes once it is decided.
 DECIDE_EVENT: Final = f"{_PUT_EVENT} WHERE events.state LIKE 'held:%'"
+
+
+def is_assigned(call: str) -> str:
+    """Whether the recorded call in this column says that a person has decided who pays: 1 or 0."""
+    return f"(CASE WHEN json_valid({call}) THEN json_extract({call}, '$.is_assigned') IS 1 ELSE 0 END)"
+
+
 # From another outbox: what is held here and is not there has gone on; so has what is rejected here, where a person has
-# had it tried again there, or has discarded it. What was sent or discarded here stays as it is.
+# had it tried again there, or has discarded it; and what a person has given to somebody there. What Polar has is sent,
+# whatever is said here. Two spans may each be another one of the other, once here and once there: the one that can be
+# sent is, or the call would have vanished.
 INSERT_EVENT: Final = f"""{_PUT_EVENT}
     WHERE (events.state LIKE 'held:%' AND excluded.state NOT LIKE 'held:%')
+    OR (events.state LIKE 'held:%' AND {is_assigned("excluded.call")} AND NOT {is_assigned("events.call")})
     OR (events.state = 'rejected' AND (
-        excluded.state IN ('sent', 'discarded') OR (excluded.state = 'ready' AND excluded.body IS events.body)))"""
+        excluded.state IN ('sent', 'discarded') OR (excluded.state = 'ready' AND excluded.body IS events.body)))
+    OR (events.state IN ('duplicate', 'discarded') AND excluded.state = 'sent')
+    OR (events.state = 'duplicate' AND excluded.state = 'ready' AND EXISTS (
+        SELECT 1 FROM events AS other WHERE other.external_id = substr(events.reason, length('another span of ') + 1)
+        AND (other.state LIKE 'held:%'
+            OR (other.state = 'duplicate' AND other.reason = 'another span of ' || events.external_id))))"""  # noqa: S608 - our own names
 # Two queries in one, because each by itself is one look into the index.
 DUE_FROM_TO: Final = """
     SELECT CAST(min(due_at) AS REAL),
@@ -80,8 +95,10 @@ COUNT_REASONS: Final = """
 HELD_FOR_WANT: Final = """
     SELECT seq FROM events WHERE state NOT IN ('ready', 'sent', 'duplicate', 'discarded') AND state IN (?, ?)
     ORDER BY seq LIMIT ?"""
+# Of what was discarded only the ledger knows: it is kept as long from the day on which that was decided.
 PURGE: Final = """
-    DELETE FROM events WHERE seq > ? AND seq <= ? AND recorded_at < ? AND state IN ('sent', 'duplicate', 'discarded')"""
+    DELETE FROM events WHERE seq > ? AND seq <= ? AND state IN ('sent', 'duplicate', 'discarded')
+    AND CASE state WHEN 'discarded' THEN max(recorded_at, due_at) ELSE recorded_at END < ?"""
 BEGIN_TO_AGE: Final = """
     UPDATE events SET settled_at = ?
     WHERE settled_at IS NULL AND state NOT IN ('ready', 'sent', 'duplicate', 'discarded')

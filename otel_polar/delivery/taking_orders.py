@@ -156,7 +156,12 @@ class TakingOrders:
             self._done = {order_id: self._done[order_id] for order_id in self._listed if order_id in self._done}
 
     def _next(self, files: OrderFiles, at: tuple[Path, int]) -> _UnderWay | None:
-        """The first order that has not been looked through here."""
+        """The first order that has not been looked through here.
+
+        Raises:
+            OSError: if there is none but such as cannot be read now.
+        """
+        unreadable: OSError | None = None
         for order_id in self._listed:
             if self._done.get(order_id) == at or (self._hurry is not None and self._hurry.order.id == order_id):
                 continue
@@ -168,9 +173,15 @@ class TakingOrders:
                     f"order:{order_id}", "what lies in %s is no order: %s; %s", files.path, error, aside
                 )
                 order = None
+            except OSError as error:
+                # It must not stand in the way of those behind it.
+                unreadable = error
+                continue
             if order is not None and self._clock() - order.made_at < KEPT_S:
                 return _UnderWay(order, at, self._monotonic())
             self._done[order_id] = at
+        if unreadable is not None:
+            raise unreadable
         return None
 
     def _go_on(self, files: OrderFiles, under_way: _UnderWay, outbox: Outbox, intake: Intake) -> None:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -45,6 +46,11 @@ _PRELOADED: Final = (
     "otel_polar.checkup.polar",
     "opentelemetry.instrumentation.botocore",
     "opentelemetry.instrumentation.openai_v2",
+    # By httpx, with the first request.
+    "certifi",
+    "encodings.idna",
+    "httpcore",
+    "trio",
 )
 
 
@@ -136,8 +142,12 @@ def _become(run: dict[str, Any]) -> NoReturn:
 
 if __name__ == "__main__":
     for module in _PRELOADED:
-        importlib.import_module(module)
-    # At its end an interpreter looks at all it has: a third of a second, for what none of the forked ones has made.
+        # Not all of them are ours to ask for.
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(module)
+    # At its end an interpreter looks at all it has: a third of a second, for what none of the forked ones has made; and
+    # to look through it for garbage would copy all of it.
+    gc.collect()
     gc.freeze()
     if (own := _serve()) is not None:
         _become(own)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_polar.delivery import taking_orders, worker
+from otel_polar.delivery.giving_orders import POLL_S
 from tests.cli.outbox_support import Applications
 
 if TYPE_CHECKING:
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_polar.sandbox import SandboxServer
+
+
+@pytest.fixture(autouse=True)
+def _quick_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Applications in this process look for orders as often as a command looks for their answers."""
+    monkeypatch.setattr(worker, "LOOK_S", POLL_S)
+    monkeypatch.setattr(taking_orders, "LOOK_S", POLL_S)
 
 
 @pytest.fixture

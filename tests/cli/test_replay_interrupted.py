@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from otel_polar.sandbox import SandboxServer
 
-CALLS = 6_000
+CALLS = 2_000
 _DEADLINE_S = 20.0
 
 

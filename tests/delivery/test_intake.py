@@ -25,6 +25,7 @@ from tests.delivery.support import NOON, START_UNIX_NANO, a_call, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from otel_polar.billing.call import ModelCall
 
@@ -478,3 +479,23 @@ def test_a_flood_of_calls_that_look_alike_is_decided_in_time(desk: Desk) -> None
         pass
 
     assert desk.outbox.counts()[State.READY] >= MAX_CONTEXT // 4
+
+
+def test_a_call_that_has_gone_on_in_an_outbox_that_was_carried_over_is_not_decided_again(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It is remembered as held; a late span with a better id would make a second event of it."""
+    desk.resolver = lambda _: Unpriced("no price")
+    desk.record(inner(1))
+    desk.decide()
+    source = Desk(Outbox(tmp_path / "outbox-2.db"))
+    source.record(inner(1))
+    source.decide()
+
+    copy_outbox(source.outbox, desk.outbox)
+    source.outbox.close()
+    desk.resolver = one_nano
+    desk.record(outer(1, response_id=STRONG_ID))
+    desk.decide()
+
+    assert sorted(desk.states().values()) == [State.DUPLICATE, State.READY]

@@ -214,15 +214,19 @@ def test_a_discarded_call_stays_discarded(
     assert desk.outbox.reconsider(limit=10) == 0
 
 
-def test_a_discarded_call_is_purged_like_a_duplicate_and_forgotten_like_a_sent_one(desk: Desk) -> None:
-    """Nothing of it is needed longer than of those."""
+def test_a_discarded_call_is_kept_from_the_day_of_that_and_its_spans_are_forgotten_like_those_of_a_sent_one(
+    desk: Desk,
+) -> None:
+    """It may have been held for a year: without its row a replay would bill it, for Polar knows nothing of it."""
     hold_for_nobody(desk)
     do(desk, Kind.DISCARD)
 
     assert desk.outbox.forget_calls(before=LATER, now=LATER, limit=10) == 1
     assert desk.outbox.forget_unsent(now=LATER, retention_s=0.0) == 0
     desk.outbox.purge(before=LATER, after_seq=0, limit=10)
+    assert list(desk.states().values()) == [State.DISCARDED]
 
+    desk.outbox.purge(before=LATER + 1.0, after_seq=0, limit=10)
     assert desk.states() == {}
 
 

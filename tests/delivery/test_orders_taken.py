@@ -226,6 +226,29 @@ def test_an_answer_that_cannot_be_written_is_written_later(owner: Owner, monkeyp
     assert owner.outcomes(order) == ["done"]
 
 
+def test_an_order_that_cannot_be_read_does_not_stand_in_the_way_of_others(
+    owner: Owner, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has put it there as another user; its name comes first."""
+    owner.hold(1)
+    order = owner.leave()
+    (owner.files.path / f"{'0' * 16}.json").write_text("{}")
+    read = OrderFiles.read
+
+    def refusing(files: OrderFiles, order_id: str) -> Order | None:
+        if order_id == "0" * 16:
+            raise PermissionError(13, "Permission denied")
+        return read(files, order_id)
+
+    monkeypatch.setattr(OrderFiles, "read", refusing)
+    for _ in range(20):
+        owner.take()
+
+    assert owner.outcomes(order) == ["done"]
+    assert sum("Permission denied" in record.getMessage() for record in caplog.records) == 1
+    assert not owner.taking.have_come()
+
+
 GOOD: dict[str, Any] = {
     "version": 1,
     "id": "0" * 16,

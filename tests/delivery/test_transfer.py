@@ -117,3 +117,84 @@ def test_what_lies_behind_the_damage_is_copied_too(tmp_path: Path, target: Outbo
 
     assert 2_900 < target.waiting() < 3_000
     source.close()
+
+
+HELD, REJECTED, READY = State.UNATTRIBUTED, State.REJECTED, State.READY
+SENT, DUPLICATE, DISCARDED = State.SENT, State.DUPLICATE, State.DISCARDED
+HERE_AND_THERE = {
+    # here: what it becomes, where it is this there
+    HELD: (HELD, REJECTED, READY, SENT, DUPLICATE, DISCARDED),
+    REJECTED: (REJECTED, REJECTED, READY, SENT, REJECTED, DISCARDED),
+    READY: (READY,) * 6,
+    SENT: (SENT,) * 6,
+    DUPLICATE: (DUPLICATE, DUPLICATE, DUPLICATE, SENT, DUPLICATE, DUPLICATE),
+    DISCARDED: (DISCARDED, DISCARDED, DISCARDED, SENT, DISCARDED, DISCARDED),
+}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "becomes"),
+    [
+        (here, there, becomes)
+        for here, row in HERE_AND_THERE.items()
+        for there, becomes in zip(HERE_AND_THERE, row, strict=True)
+    ],
+)
+def test_a_call_in_two_files_becomes_what_is_certain(
+    source: Outbox, target: Outbox, here: State, there: State, becomes: State
+) -> None:
+    """What Polar has or may have stays; what a person has discarded is not brought back; nothing is held for ever."""
+    for outbox, state in ((target, here), (source, there)):
+        ready(outbox, [1, 2])
+        outbox.database.write("UPDATE events SET state = ? WHERE external_id = 'event-1'", (state.value,))
+        outbox.database.write("UPDATE events SET reason = 'another span of event-2' WHERE state = 'duplicate'", ())
+
+    copy_outbox(source, target)
+
+    assert [row.state for row in target.ledger()] == [becomes, READY]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("state", [READY, SENT])
+def test_two_spans_that_are_each_another_one_of_the_other_leave_the_one_that_is_billed(
+    source: Outbox, target: Outbox, first: int, state: State
+) -> None:
+    """Two processes saw them in another order: held as the one here, sent as the other there."""
+    numbers = (first, 3 - first)
+    for outbox, key, its_state, other in ((target, 1, HELD, 2), (source, 2, state, 1)):
+        ready(outbox, numbers)
+        outbox.database.write("UPDATE events SET state = ? WHERE external_id = ?", (its_state.value, f"event-{key}"))
+        outbox.database.write(
+            "UPDATE events SET state = 'duplicate', body = NULL, reason = ? WHERE external_id = ?",
+            (f"another span of event-{key}", f"event-{other}"),
+        )
+
+    copy_outbox(source, target)
+
+    assert {row.external_id: row.state for row in target.ledger()} == {"event-1": DUPLICATE, "event-2": state}
+
+
+def test_another_span_of_what_is_on_its_way_is_not_sent_as_well(source: Outbox, target: Outbox) -> None:
+    """Here both are known to be one call."""
+    ready(source, [2])
+    ready(target, [1, 2])
+    target.database.write(
+        "UPDATE events SET state = 'duplicate', reason = 'another span of event-1' WHERE external_id = 'event-2'",
+        (),
+    )
+
+    copy_outbox(source, target)
+
+    assert {row.external_id: row.state for row in target.ledger()} == {"event-1": READY, "event-2": DUPLICATE}
+
+
+def test_who_was_named_by_a_person_there_is_named_here(source: Outbox, target: Outbox) -> None:
+    """Both are held: there for want of a price only."""
+    for outbox, call in ((target, a_record(1)), (source, a_record(1, is_assigned=True))):
+        ready(outbox, [1])
+        outbox.database.write("UPDATE events SET state = 'held: unpriced', call = ?", (call,))
+
+    for _ in range(2):
+        copy_outbox(source, target)
+        assert target.database.read("SELECT call FROM events") == [(a_record(1, is_assigned=True),)]
+        source.database.write("UPDATE events SET call = ?", (a_record(1),))
