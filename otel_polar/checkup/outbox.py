@@ -68,7 +68,9 @@ def outbox_path(settings: Settings) -> Path | None:
     return settings.outbox_dir / directory_name(settings.server, settings.base_url, settings.access_token)
 
 
-def outbox_findings(settings: Settings, now: float, *, own: Sequence[Outbox] = ()) -> Iterator[Finding]:
+def outbox_findings(
+    settings: Settings, now: float, *, own: Sequence[Outbox] = (), may_read: bool = True
+) -> Iterator[Finding]:
     """Look at the directory, and at what lies in it.
 
     Args:
@@ -76,6 +78,7 @@ def outbox_findings(settings: Settings, now: float, *, own: Sequence[Outbox] = (
         now: Unix seconds.
         own: outboxes that this very process has open; then theirs are counted, by themselves, and no other file is
             read, because SQLite shares what it has opened within a process.
+        may_read: this process has no outbox file open. If it has, and they are not its *own*, they are of others.
     """
     path = outbox_path(settings)
     if settings.access_token is None:
@@ -92,12 +95,19 @@ def outbox_findings(settings: Settings, now: float, *, own: Sequence[Outbox] = (
     yield from _place(path)
     if own:
         yield from _own(own)
+    elif not may_read:
+        yield unknown(
+            "outbox.calls",
+            "what waits is not counted: something else in this process has an outbox open",
+            why="A file must not be read by the process that writes it.",
+            do=("otel-polar doctor --only outbox    # in a process of its own",),
+        )
     elif path.exists():
         try:
             yield from _content(OutboxView(path), now)
         except (OutboxError, OSError) as error:
             yield unknown("outbox.calls", f"what waits in {path} cannot be read: {error}")
-    if not own:
+    if not own and may_read:
         yield from _elsewhere(path)
 
 

@@ -22,6 +22,7 @@ from otel_polar.errors import (
     PolarRefusedError,
     PolarUnreachableError,
 )
+from otel_polar.polar_api import fields
 from otel_polar.polar_api.budget import Budget
 from otel_polar.polar_api.client import PolarApi
 from otel_polar.polar_api.meters import Meter, list_meters
@@ -103,7 +104,8 @@ class PolarLook:
     def _first(self) -> Iterator[Finding]:
         address = self.api.address
         try:
-            self.api.post(INGEST, {"events": []})
+            # Anything may answer with 200 at a wrong address; only Polar says this.
+            fields.whole(self.api.post(INGEST, {"events": []}), "inserted")
         except PolarDeniedError as error:
             if error.status == _UNAUTHORIZED:
                 yield self._unknown_token(error)
@@ -195,6 +197,10 @@ class PolarLook:
                 held.append(scope)
             except PolarDeniedError:
                 missing.append(scope)
+            except PolarUnreachableError as error:
+                # Each of the others might take as long to fail.
+                yield unknown("polar.scopes", f"{scope.name}: {error}")
+                break
             except PolarError as error:
                 yield unknown("polar.scopes", f"{scope.name}: {error}")
             else:

@@ -14,6 +14,7 @@ from otel_polar.checkup.environment import setting_findings, variable_findings
 from otel_polar.checkup.finding import Finding, problem, unknown
 from otel_polar.checkup.sections import DEFAULT_WAIT_S, INSIDE
 from otel_polar.checkup.versions import version_findings
+from otel_polar.delivery.forks import owns_files
 from otel_polar.delivery.notices import describe
 from otel_polar.errors import ConfigError
 from otel_polar.polar_api.client import SERVERS
@@ -51,6 +52,11 @@ class Asked:
     sends_test: bool = False
     wait_s: float = DEFAULT_WAIT_S
     addresses: Mapping[str, str] = field(default_factory=lambda: SERVERS)
+
+    @property
+    def may_read_outbox(self) -> bool:
+        """Whether no outbox file is open in this process, also of another provider's: SQLite shares what it opened."""
+        return not self.own and not owns_files()
 
     def wants(self, section: str) -> bool:
         """Whether that section is to be looked at."""
@@ -123,7 +129,7 @@ def _customers(settings: Settings, look: PolarLook, asked: Asked) -> Iterator[Fi
     counting = None
     if look.meters is not None and isinstance(name, str):
         counting = [meter for meter in look.meters if counts_name(meter, name)]
-    sent = 0 if asked.own else sent_to(settings, user)
+    sent = sent_to(settings, user) if asked.may_read_outbox else 0
     yield from customer_findings(look.api, user, counting=counting, sent=sent)
 
 
@@ -143,28 +149,34 @@ def _trial(look: PolarLook, asked: Asked) -> Iterator[Finding]:
 def _outbox(settings: Settings, asked: Asked) -> Iterator[Finding]:
     from otel_polar.checkup.outbox import outbox_findings  # noqa: PLC0415 - not every section needs SQLite
 
-    yield from outbox_findings(settings, time.time(), own=asked.own)
+    yield from outbox_findings(settings, time.time(), own=asked.own, may_read=asked.may_read_outbox)
 
 
 def _prices(settings: Settings, asked: Asked) -> Iterator[Finding]:
     from otel_polar.checkup.prices import price_findings  # noqa: PLC0415 - as above
 
-    yield from price_findings(settings, may_read_outbox=not asked.own)
+    yield from price_findings(settings, may_read_outbox=asked.may_read_outbox)
 
 
 def _inside(settings: Settings | None, asked: Asked) -> Iterator[Finding]:
     from otel_polar.checkup.application import provider_findings  # noqa: PLC0415 - the SDK, not for every section
     from otel_polar.checkup.propagation import propagation_findings  # noqa: PLC0415 - as above
-    from otel_polar.checkup.sampling import sampler_findings  # noqa: PLC0415 - as above
 
     if asked.wants("application"):
         yield from _guarded("application", lambda: provider_findings(asked.provider))
-    if asked.wants("sampling") and hasattr(asked.provider, "sampler"):
-        yield from _guarded("sampling", lambda: sampler_findings(asked.provider))
+    if asked.wants("sampling"):
+        yield from _guarded("sampling", lambda: _sampler(asked.provider))
     if asked.wants("propagation"):
         yield from _guarded("propagation", lambda: propagation_findings(settings))
     if asked.wants("instrumentations"):
         yield from _guarded("instrumentations", lambda: _instrumentations(is_inside=asked.provider is not None))
+
+
+def _sampler(provider: Any) -> Iterator[Finding]:
+    from otel_polar.checkup.sampling import sampler_findings  # noqa: PLC0415 - as above
+
+    if hasattr(provider, "sampler"):
+        yield from sampler_findings(provider)
 
 
 def _imports() -> Iterator[Finding]:

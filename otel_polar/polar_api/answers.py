@@ -63,11 +63,15 @@ def error_of(asked: str, answer: httpx.Response) -> PolarError:
 
 
 def read_json(content: bytes) -> Any:
-    """What it says as JSON; ``None`` where it is none."""
+    """What it says as JSON; ``None`` where it is none, such as ``NaN``, with which nothing can be added or compared."""
     try:
-        return json.loads(content)
+        return json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
 
 
 def _forbidden(asked: str, answer: httpx.Response, content: Any) -> PolarDeniedError:

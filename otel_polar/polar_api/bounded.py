@@ -49,6 +49,9 @@ class BoundedClient(SyncClientBase):
                     if len(content) > MAX_ANSWER_BYTES:
                         raise PolarNetworkError(_TOO_LONG)
         except httpx.RequestError as error:
+            if self._hanging_up.has_hung_up:
+                told = f"no whole answer within {self._timeout_s:g} s"
+                raise PolarNetworkError(told) from httpx.ReadTimeout(told)
             raise PolarNetworkError(str(error)) from error
         return httpx.Response(
             answer.status_code,

@@ -77,7 +77,8 @@ def _read_part(
         answer = first if number == 0 else read_page(api, since, until, whose, 1)
         found = {event.id: event for event in answer.events}
         page = 1
-        while page < answer.pages:
+        # Of a page without events there is no next one, whatever the answer says.
+        while page < answer.pages and answer.events:
             page += 1
             answer = read_page(api, since, until, whose, page)
             found.update({event.id: event for event in answer.events})

@@ -21,6 +21,8 @@ class HangingUp:
 
     def __init__(self) -> None:
         self._stream: Any = None
+        self.has_hung_up = False
+        """The last block took too long: what it says of the connection then is our own doing."""
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """What httpx is doing, as its request extension ``trace`` tells it: by which connection."""
@@ -30,6 +32,7 @@ class HangingUp:
     @contextmanager
     def after(self, timeout_s: float) -> Iterator[None]:
         """Cut the connection if the block takes longer."""
+        self.has_hung_up = False
         watch = threading.Timer(timeout_s, self._hang_up)
         watch.daemon = True
         # An interpreter that ends starts no more threads, and has no time left for this.
@@ -43,6 +46,7 @@ class HangingUp:
     def _hang_up(self) -> None:
         connection = None if self._stream is None else self._stream.get_extra_info("socket")
         if connection is not None:
+            self.has_hung_up = True
             with suppress(OSError):
                 # Whoever waits for the next byte is told that there is none.
                 connection.shutdown(socket.SHUT_RDWR)

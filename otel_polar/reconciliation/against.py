@@ -17,7 +17,7 @@ from otel_polar.polar_api.events import LISTED_LATE_S
 from otel_polar.reconciliation.fact import Fact
 from otel_polar.reconciliation.meeting import Ours, Standing, Theirs, Verdict
 from otel_polar.reconciliation.metering import compare_meters
-from otel_polar.reconciliation.report import Amounts, CustomerLine, Report
+from otel_polar.reconciliation.report import Amounts, CustomerLine, MeterVerdict, Report
 from otel_polar.reconciliation.whose import find_customer
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ class Watch:
 
 
 def compare(
-    api: PolarApi, meeting: Meeting, rows: Iterable[LedgerRow], asked: Asked, *, now: float, watch: Watch
+    api: PolarApi, meeting: Meeting, rows: Callable[[], Iterable[LedgerRow]], asked: Asked, *, now: float, watch: Watch
 ) -> Report:
     """Compare what the ledgers have with what Polar has.
 
     Args:
         api: a patient one.
         meeting: a new one; it has to stay open as long as the report is read.
-        rows: of all ledgers; what cannot be read of them is the caller's to say.
+        rows: reads all ledgers, perhaps twice; what cannot be read of them is the caller's to say.
         asked: what is to be compared.
         now: when the ledgers began to be read, in Unix seconds.
         watch: is told how far it is.
@@ -80,7 +80,7 @@ def compare(
     customer = find_customer(api, asked.customer)
     if customer.id is not None or customer.external_id is not None:
         meeting.know(customer.id, customer.external_id)
-    waiting = _take_ours(report, rows, asked, customer.names, now)
+    waiting = _take_ours(report, rows(), asked, customer.names, now)
     for whose in customer.questions:
         for events in read_events(api, asked.since_unix_ms, asked.until_unix_ms, whose, announce=watch.announce):
             for event in events:
@@ -88,6 +88,10 @@ def compare(
             meeting.put_there(map(_theirs, events))
             watch.advance(len(events))
     meeting.pair()
+    if meeting.has_strangers and any(state != State.READY for _, state in waiting):
+        # What was held, or only recorded, may have become an event meanwhile, and be on Polar.
+        _take_ours(Report(meeting, asked.only_ours), rows(), asked, customer.names, now)
+        meeting.pair()
     report.customers = _customers(meeting, waiting)
     report.troubles += customer.troubles
     if asked.meters:
@@ -95,6 +99,9 @@ def compare(
             report.meters = compare_meters(api, meeting, asked.since_unix_ms, asked.until_unix_ms, customer)
         except PolarDeniedError as error:
             report.troubles.append(f"no meter was compared: {error}")
+    report.troubles += [
+        f"the meter {line.name}: {line.why}" for line in report.meters if line.verdict is MeterVerdict.NOT_COMPARED
+    ]
     if asked.customer is not None and not report.customers:
         report.troubles.append(
             "neither the ledger nor Polar has an event of this customer in this period: nothing was compared"

@@ -12,17 +12,19 @@ millisecond, which is all that Polar's listing promises.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _US_PER_MS: Final = 1_000
 _DIGEST_BYTES: Final = 16
+_KEY: Final = itemgetter(0)
 _STRUCTURED: Final = {
     "_cost": ("amount", "currency"),
     "_llm": ("vendor", "model", "input_tokens", "cached_input_tokens", "output_tokens", "total_tokens"),
@@ -52,22 +54,22 @@ class Fact:
     @property
     def content(self) -> bytes:
         """All that is compared but the customer, who may be named in two ways: 16 bytes, equal for equal events."""
-        return _digest([self.at_unix_ms, self.name, dict(_plain(self.metadata))])
+        return _digest(self.at_unix_ms, self.name, *sorted(_plain(self.metadata), key=_KEY))
 
     @property
     def close_identity(self) -> bytes:
         """16 bytes, the same on both sides unless the event is another one."""
         told = self.metadata
         if self.is_traced:
-            return _digest(["span", told["trace_id"], told["span_id"], told.get("generation_id"), self.name])
+            return _digest("span", told["trace_id"], told["span_id"], told.get("generation_id"), self.name)
         return self.content
 
     @property
     def loose_identity(self) -> bytes:
         """16 bytes, the same for what may be one event that was changed beyond its close identity."""
         if self.is_traced:
-            return _digest(["span", self.metadata["trace_id"], self.metadata["span_id"]])
-        return _digest(["time", self.at_unix_ms, self.name])
+            return _digest("span", self.metadata["trace_id"], self.metadata["span_id"])
+        return _digest("time", self.at_unix_ms, self.name)
 
     @property
     def cost_nanos(self) -> int:
@@ -87,6 +89,14 @@ class Field:
     name: str
     here: Any
     there: Any
+
+
+def polar_id(customer_id: str) -> str:
+    """An id of Polar's as Polar writes it, which reads it in more ways than one."""
+    try:
+        return str(UUID(customer_id))
+    except ValueError:
+        return customer_id
 
 
 def differing_fields(here: Fact, there: Fact) -> tuple[Field, ...]:
@@ -110,9 +120,9 @@ def _told(fact: Fact) -> dict[str, Any]:
 def _plain(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Metadata in one form: what either side may write in two ways is written in one."""
     for key, value in metadata.items():
-        if not key.startswith("_"):
+        if key[:1] != "_":
             if value is not None:
-                yield key, _number(value)
+                yield key, int(value) if value.__class__ is float and value.is_integer() else value
         elif isinstance(value, dict):
             for part in _STRUCTURED.get(key, ()):
                 if value.get(part) is not None:
@@ -141,9 +151,6 @@ def _whole(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def _digest(parts: list[Any]) -> bytes:
-    return blake2b(_canonical(parts).encode(errors="backslashreplace"), digest_size=_DIGEST_BYTES).digest()
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+def _digest(*parts: Any) -> bytes:
+    # Of what JSON can say Python writes each in one way, and True not as 1; and it does so at half the cost of JSON.
+    return blake2b(repr(parts).encode(errors="backslashreplace"), digest_size=_DIGEST_BYTES).digest()

@@ -90,9 +90,10 @@ def usage_of(rows: Iterable[LedgerRow], provider: str, days: frozenset[date]) ->
 
 def compare_usage(here: Usage, there: Usage, tolerance_percent: Decimal) -> list[Line]:
     """Each day and model of either side; two counts are the same within *tolerance_percent* of the larger one."""
-    counts = tuple(count for count in COUNTS if count in here.told & there.told)
     lines: list[Line] = []
     for (day, _), (ours, theirs) in sorted(_families(here, there).items()):
+        told = here.told & there.told_on.get(day, there.told)
+        counts = tuple(count for count in COUNTS if count in told)
         groups = [frozenset({model}) for model in sorted(ours)] if ours == theirs else [frozenset(ours | theirs)]
         for group in groups:
             one, other = _total(here, day, group), _total(there, day, group)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_polar.delivery.finding import Wanted
 from otel_polar.delivery.rows import State
 from otel_polar.errors import OtelPolarError
-from otel_polar.reconciliation.fact import Fact
+from otel_polar.reconciliation.fact import Fact, polar_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +29,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NS_PER_US: Final = 1_000
 _US_PER_S: Final = 1_000_000
+_Kind = TypeVar("_Kind")
 
 
 class LedgerFormatError(OtelPolarError):
@@ -128,7 +129,7 @@ def _row_of(seen: SeenCall) -> LedgerRow:
         state=seen.state,
         at_unix_us=int(seen.recorded_at * _US_PER_S) if at is None else at,
         settled_at=seen.settled_at,
-        customers=tuple(filter(None, (seen.external_customer_id, seen.customer_id))),
+        customers=_customers(seen.external_customer_id, seen.customer_id),
         provider=seen.provider,
         model=seen.model,
         tokens=(
@@ -150,7 +151,8 @@ def _row_of_line(file: str, told: Any) -> LedgerRow:
     at = next((at for at in map(read_time_us, times) if at is not None), None)
     if at is None:
         raise ValueError("it has no time")
-    metadata = (event or {}).get("metadata") or {}
+    metadata = (event or {}).get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
     settled_us = read_time_us(told.get("settled_at"))
     return LedgerRow(
         file=file,
@@ -158,18 +160,29 @@ def _row_of_line(file: str, told: Any) -> LedgerRow:
         state=State(state),
         at_unix_us=at,
         settled_at=None if settled_us is None else settled_us / _US_PER_S,
-        customers=tuple(filter(None, (told.get("external_customer_id"), told.get("customer_id")))),
-        provider=told.get("provider"),
-        model=told.get("model"),
+        customers=_customers(*(_as(str, told, key) for key in ("external_customer_id", "customer_id"))),
+        provider=_as(str, told, "provider"),
+        model=_as(str, told, "model"),
         tokens=(
-            told.get("input_tokens"),
+            _as(int, told, "input_tokens"),
             _told(metadata, "cache_read_tokens", None),
             _told(metadata, "cache_write_tokens", None),
-            told.get("output_tokens"),
+            _as(int, told, "output_tokens"),
         ),
-        cost_nanos=told.get("cost_nanos"),
+        cost_nanos=_as(int, told, "cost_nanos"),
         event=event,
     )
+
+
+def _customers(external_customer_id: str | None, customer_id: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (external_customer_id, customer_id and polar_id(customer_id))))
+
+
+def _as(kind: type[_Kind], told: Any, key: str) -> _Kind | None:
+    value = told.get(key)
+    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
+        return value
+    raise ValueError(f"{key} is not what it has to be")
 
 
 def _told(metadata: Mapping[str, Any], key: str, otherwise: int | None) -> int | None:

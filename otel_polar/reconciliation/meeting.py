@@ -102,10 +102,10 @@ class Sums(NamedTuple):
 _TABLES: Final = """
     CREATE TABLE here (number INTEGER PRIMARY KEY, external_id TEXT UNIQUE, standing INTEGER, parent_id TEXT, file TEXT,
         close BLOB, loose BLOB, content BLOB, is_traced INTEGER, customer TEXT, at INTEGER, name TEXT, metadata TEXT,
-        cost INTEGER, charge INTEGER, verdict TEXT, partner INTEGER);
+        cost TEXT, charge TEXT, verdict TEXT, partner INTEGER);
     CREATE TABLE there (number INTEGER PRIMARY KEY, id TEXT UNIQUE,
         close BLOB, loose BLOB, content BLOB, is_traced INTEGER, customer TEXT, at INTEGER, name TEXT, metadata TEXT,
-        cost INTEGER, charge INTEGER, verdict TEXT, partner INTEGER)"""
+        cost TEXT, charge TEXT, verdict TEXT, partner INTEGER)"""
 # The same call in two ledgers counts once, and what is further on its way is believed.
 _PUT_HERE: Final = """
     INSERT INTO here (external_id, standing, parent_id, file, close, loose, content, is_traced, customer, at, name,
@@ -118,12 +118,13 @@ _PUT_HERE: Final = """
 _PUT_THERE: Final = """
     INSERT OR IGNORE INTO there (id, close, loose, content, is_traced, customer, at, name, metadata, cost, charge)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# Of two of ours that are alike, Polar has the one of which the ledger says so: by standing first.
 _BY_CLOSE: Final = """
-    SELECT close, 0, number, content, customer, is_traced FROM here UNION ALL
-    SELECT close, 1, number, content, customer, is_traced FROM there ORDER BY 1, 2, 3"""
+    SELECT close, 0, number, content, customer, is_traced, standing FROM here UNION ALL
+    SELECT close, 1, number, content, customer, is_traced, 0 FROM there ORDER BY 1, 2, 7, 3"""
 _BY_LOOSE: Final = """
-    SELECT loose, 0, number, content, customer, is_traced FROM here WHERE verdict IS NULL UNION ALL
-    SELECT loose, 1, number, content, customer, is_traced FROM there WHERE verdict IS NULL ORDER BY 1, 2, 3"""
+    SELECT loose, 0, number, content, customer, is_traced, standing FROM here WHERE verdict IS NULL UNION ALL
+    SELECT loose, 1, number, content, customer, is_traced, 0 FROM there WHERE verdict IS NULL ORDER BY 1, 2, 7, 3"""
 _UNEXPECTED: Final = (
     """UPDATE there SET verdict = ? WHERE partner IN (SELECT number FROM here WHERE standing = ?)""",
     """UPDATE here SET verdict = ? WHERE partner IS NOT NULL AND standing = ?""",
@@ -137,6 +138,7 @@ _FACTS_HERE: Final = f"""
         WHEN standing = {int(Standing.SENT)} THEN '{Place.OURS_SENT}' ELSE '{Place.OURS_COMING}' END, {_FACT}
     FROM here WHERE partner IS NOT NULL OR standing <> {int(Standing.REJECTED)}"""  # noqa: S608 - constants
 _GROUPS_AT_ONCE: Final = 2_000
+_write: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Meeting:
@@ -146,6 +148,7 @@ class Meeting:
         self._connection = sqlite3.connect("", isolation_level=None)
         # Never to be read again: what SQLite does to survive a crash would be for nothing.
         self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -8000; {_TABLES}")
+        self._connection.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]  # it answers text
         self._known_as: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -168,7 +171,8 @@ class Meeting:
     def put_here(self, events: Iterable[Ours]) -> None:
         """Events of a ledger."""
         rows = (
-            (each.external_id, int(each.standing), each.parent_id, each.file, *_columns(each.fact)) for each in events
+            (_text(each.external_id), int(each.standing), each.parent_id, each.file, *_columns(each.fact))
+            for each in events
         )
         self._many(_PUT_HERE, rows)
 
@@ -177,7 +181,9 @@ class Meeting:
         self._many(_PUT_THERE, ((each.id, *_columns(each.fact)) for each in events))
 
     def pair(self) -> None:
-        """Give every event its verdict."""
+        """Give every event its verdict; once more, after more events were put."""
+        for side in ("here", "there"):
+            self._connection.execute(f"UPDATE {side} SET verdict = NULL, partner = NULL WHERE verdict IS NOT NULL")  # noqa: S608 - constants
         self._pair(_BY_CLOSE, is_close=True)
         self._pair(_BY_LOOSE, is_close=False)
         self._connection.execute(
@@ -189,15 +195,21 @@ class Meeting:
         for statement in _UNEXPECTED:
             self._connection.execute(statement, (Verdict.UNEXPECTED_THERE, int(Standing.REJECTED)))
 
+    @property
+    def has_strangers(self) -> bool:
+        """Whether Polar has events that are in no ledger."""
+        query = "SELECT 1 FROM there WHERE verdict = ? LIMIT 1"
+        return self._connection.execute(query, (Verdict.MISSING_HERE,)).fetchone() is not None
+
     def sums(self, side: str) -> dict[tuple[str | None, Verdict], Sums]:
         """By customer and verdict, of the side ``here`` or ``there``."""
         found: defaultdict[tuple[str | None, Verdict], list[int]] = defaultdict(lambda: [0, 0, 0])
         rows = self._connection.execute(
-            f"SELECT customer, verdict, count(*), sum(cost), sum(charge) FROM {side} GROUP BY 1, 2"  # noqa: S608 - a constant
+            f"SELECT customer, verdict, count(*), exact_sum(cost), exact_sum(charge) FROM {side} GROUP BY 1, 2"  # noqa: S608 - a constant
         )
         for customer, verdict, *amounts in rows:
             sums = found[self.customer(customer), Verdict(verdict)]
-            sums[:] = [one + other for one, other in zip(sums, amounts, strict=True)]
+            sums[:] = [one + int(other) for one, other in zip(sums, amounts, strict=True)]
         return {key: Sums(*amounts) for key, amounts in found.items()}
 
     def findings(self) -> Iterator[Finding]:
@@ -241,7 +253,7 @@ class Meeting:
         # SQLite has sorted all of them before it gives the first, so they may be changed meanwhile.
         for _, group in groupby(self._connection.execute(query), itemgetter(0)):
             sides: tuple[list[Event], list[Event]] = ([], [])
-            for _, side, number, content, customer, is_traced in group:
+            for _, side, number, content, customer, is_traced, _ in group:
                 sides[side].append(Event(number, content, self.customer(customer), bool(is_traced)))
             done.append(pair(*sides))
             if len(done) >= _GROUPS_AT_ONCE:
@@ -266,16 +278,34 @@ class Meeting:
             self._connection.execute("COMMIT")
 
 
+class _ExactSum:
+    """Adds whole numbers of any size, written as text: SQLite's own end at 2**63, and anybody's event may say more."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def step(self, amount: str) -> None:
+        self._sum += int(amount)
+
+    def finalize(self) -> str:
+        return str(self._sum)
+
+
+def _text(value: str) -> str:
+    """As SQLite can keep it: half a surrogate pair, which JSON can spell, is no text in UTF-8."""
+    return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+
+
 def _columns(fact: Fact) -> tuple[Any, ...]:
     return (
         fact.close_identity,
         fact.loose_identity,
         fact.content,
         fact.is_traced,
-        fact.customer,
+        None if fact.customer is None else _text(fact.customer),
         fact.at_unix_us,
-        fact.name,
-        json.dumps(fact.metadata, separators=(",", ":")),
-        fact.cost_nanos,
-        fact.charge_nanos,
+        _text(fact.name),
+        _write(fact.metadata),
+        str(fact.cost_nanos),
+        str(fact.charge_nanos),
     )

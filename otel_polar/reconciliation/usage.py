@@ -32,14 +32,16 @@ _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
 class Usage:
     """What one side tells.
 
-    ``told`` are the counts it tells at all: what it does not tell is not 0. ``days`` are those it is about, also
-    without any usage. ``notes`` are what a person should know.
+    ``told`` are the counts it tells at all, and ``told_on`` those of a day, if not all of them: one file may be of
+    tokens and another one, of fewer days, of costs. What it does not tell is not 0. ``days`` are those it is about,
+    also without any usage. ``notes`` are what a person should know.
     """
 
     sums: dict[Key, Counter[str]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    told_on: dict[date, set[str]] = field(default_factory=dict)
 
     def add(self, key: Key, counts: Mapping[str, int]) -> None:
         """Some more usage of a day and a model."""
@@ -50,6 +52,8 @@ class Usage:
         for key, counts in other.sums.items():
             self.add(key, counts)
         self.told |= other.told
+        for day, told in other.told_on.items():
+            self.told_on.setdefault(day, set()).update(told)
         self.days |= other.days
         self.notes += [note for note in other.notes if note not in self.notes]
 

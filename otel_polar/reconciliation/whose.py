@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
 from otel_polar.errors import PolarDeniedError, PolarNotFoundError, PolarRefusedError
 from otel_polar.polar_api import fields
+from otel_polar.reconciliation.fact import polar_id
+
+_STEPS: Final = frozenset({"", ".", ".."})
 
 if TYPE_CHECKING:
     from otel_polar.polar_api.client import PolarApi
@@ -44,16 +47,20 @@ def find_customer(api: PolarApi, customer: str | None) -> Whose:
     if customer is None:
         return Whose()
     is_uuid = _is_uuid(customer)
+    if "/" in customer or customer in _STEPS:
+        # Neither can be a part of an address, however it is written.
+        trouble = "events that name this customer by Polar's id were not compared: your id cannot stand in an address"
+        return Whose(None, customer, frozenset({customer}), ({"external_customer_id": customer},), [trouble])
     try:
         found = _found(api, f"/v1/customers/external/{quote(customer, safe='')}")
         if found is None and is_uuid:
-            found = _found(api, f"/v1/customers/{customer}")
+            found = _found(api, f"/v1/customers/{polar_id(customer)}")
     except PolarDeniedError as error:
-        questions = ({"external_customer_id": customer}, *([{"customer_id": customer}] if is_uuid else []))
         trouble = f"events that name this customer by another id were not compared: {error}"
-        return Whose(None, None if is_uuid else customer, frozenset({customer}), questions, [trouble])
+        return Whose(None, None if is_uuid else customer, _names(customer), _questions(customer), [trouble])
     if found is None:
-        return Whose(None, customer, frozenset({customer}), ({"external_customer_id": customer},))
+        # Also one whom Polar has deleted: the events stay.
+        return Whose(None, customer, _names(customer), _questions(customer))
     own, external = fields.text(found, "id"), fields.text_or_none(found, "external_id")
     question = {"customer_id": own} if external is None else {"external_customer_id": external}
     return Whose(own, external, frozenset(filter(None, (own, external))), (question,))
@@ -65,6 +72,16 @@ def _found(api: PolarApi, path: str) -> Any:
     except (PolarNotFoundError, PolarRefusedError):
         # Refused: Polar reads an id of its own there, and it is none.
         return None
+
+
+def _names(customer: str) -> frozenset[str]:
+    return frozenset({customer, polar_id(customer)})
+
+
+def _questions(customer: str) -> tuple[dict[str, str], ...]:
+    """By either kind of id, where it may be either."""
+    by_id = ({"customer_id": polar_id(customer)},) if _is_uuid(customer) else ()
+    return ({"external_customer_id": customer}, *by_id)
 
 
 def _is_uuid(text: str) -> bool:

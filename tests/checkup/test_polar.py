@@ -49,6 +49,25 @@ def test_a_token_that_may_everything_is_well(polar_sandbox: SandboxServer) -> No
     assert polar_sandbox.events() == []
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"inserted": "none"}'])
+def test_what_answers_everything_with_200_is_not_polar(body: bytes) -> None:
+    """A page of a proxy, or another service at a wrong address, takes whatever it is sent."""
+    with SandboxServer() as server:
+        server.answer_on("/v1/events/ingest", 200, body)
+        found = look(server.url)
+
+    assert set(wrong(found)) == {"polar.reach"}
+
+
+def test_a_polar_that_does_not_answer_in_time_is_told_as_that() -> None:
+    """Who has hung up must not say that Polar did."""
+    with SandboxServer() as server:
+        server.delay_on("/v1/events/ingest", 1.0)
+        (finding,) = look(server.url, request_timeout_s=0.2)
+
+    assert "does not answer in time" in finding.what
+
+
 def test_a_token_that_may_only_send_is_well_too() -> None:
     """It is the one an application should have: what it lacks is told, and is no fault."""
     with SandboxServer(tokens={TOKEN: frozenset({"events:write"})}) as server:

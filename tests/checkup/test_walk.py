@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
+from otel_polar import PolarSpanProcessor
 from otel_polar.checkup import walk as walked
+from otel_polar.checkup.doctor import doctor
 from otel_polar.checkup.finding import Finding, Level, Report
 from otel_polar.checkup.sections import SECTIONS
 from otel_polar.checkup.walk import Asked, walk
@@ -43,6 +46,44 @@ def test_a_section_that_goes_wrong_itself_is_a_finding(monkeypatch: pytest.Monke
 
     assert found["versions.failed"] == "unknown"
     assert found["settings.token"] == "problem"
+
+
+class _Raises:
+    """A provider of another vendor, with nothing of the SDK's in it."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+class _Other:
+    """One that has something else where the SDK has its processors."""
+
+    class _active_span_processor:  # noqa: N801 - the SDK's name
+        _span_processors = 5
+
+
+@pytest.mark.parametrize("provider", [_Raises, _Other])
+def test_a_provider_of_another_vendor_is_a_finding(provider: Any) -> None:
+    """It is looked at inside somebody's application, which must not end for that."""
+    report = doctor(provider(), sections=("application", "sampling"))
+
+    assert told(report.findings)["application.provider"] == "problem"
+
+
+def test_no_file_is_read_that_this_process_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where it is another provider's: to close it here would take SQLite's locks from whoever writes it."""
+    monkeypatch.setenv("POLAR_ACCESS_TOKEN", "polar_oat_good")
+    monkeypatch.setenv("POLAR_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_POLAR_OUTBOX_DIR", str(tmp_path))
+    processor = PolarSpanProcessor()
+    monkeypatch.setattr("otel_polar.checkup.outbox.OutboxView", None)
+    try:
+        found = told(doctor(TracerProvider(), sections=("outbox", "prices")).findings)
+    finally:
+        processor.shutdown()
+
+    assert found["outbox.calls"] == "unknown"
+    assert not {"outbox.failed", "prices.failed"} & found.keys()
 
 
 @pytest.mark.parametrize("section", ["versions", "settings", "prices"])

@@ -41,6 +41,8 @@ _PRELOADED: Final = (
     "otel_polar.account.setup",
     "otel_polar.account.syncing",
     "rich.table",
+    # httpx imports it when the first client is made.
+    "httpcore",
     # What `doctor` tries to import.
     "otel_polar.checkup.application",
     "otel_polar.checkup.polar",

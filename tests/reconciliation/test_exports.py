@@ -154,6 +154,12 @@ def test_each_form_is_recognised_by_its_columns(text: str, provider: str, model:
         (openai_json(openai_cost(1, "eur")), "only dollars (usd) can be compared"),
         (anthropic_json({**ANTHROPIC_USAGE, "cache_creation": {"ephemeral_24h_input_tokens": 1}}), "may hold usage"),
         (CLAUDE_CSV.replace("2026-11-01", "yesterday"), "'yesterday' is no time"),
+        (openai_json(openai_usage(model=4)), "4 is no name of a model"),
+        ('{"data": [{"results": [1]}]}', "has no 'data' with 'results'"),
+        ("a,a\n1,2\n", "has a column twice"),
+        # A decimal comma: read as a thousand, it would be a hundred times too much.
+        (openai_json(openai_cost("0,25")), "which is no number"),
+        (openai_json(openai_usage(input_tokens="1e30")), "which is no count"),
     ],
 )
 def test_what_is_not_known_for_certain_is_refused(text: str, problem: str) -> None:
@@ -169,6 +175,41 @@ def test_usage_that_is_in_two_files_is_refused() -> None:
     assert len(read_exports([("a", OPENAI_CSV), ("b", other)]).usage["openai"].days) == 2
     with pytest.raises(ExportFormatError, match="b and a tell of the same usage"):
         read_exports([("a", OPENAI_CSV), ("b", OPENAI_CSV)])
+    with pytest.raises(ExportFormatError, match="a and a tell of the same usage"):
+        read_exports([("a", OPENAI_CSV), ("a", OPENAI_CSV)])
+
+
+def test_the_same_usage_in_two_forms_is_refused() -> None:
+    """The console's CSV beside the answer of the API: no row is in both, and all of the usage is."""
+    with pytest.raises(ExportFormatError, match="both tell of 2026-11-01"):
+        read_exports([("a", anthropic_json(ANTHROPIC_USAGE)), ("b", CLAUDE_CSV)])
+
+
+def test_blanks_around_the_names_of_columns_make_no_difference() -> None:
+    """Read by another name, every count would be nothing, and nothing is equal to an empty ledger."""
+    header, _, rows = CLAUDE_CSV.partition("\n")
+    spaced = f"{header.replace(',', ' , ')}\n{rows}"
+
+    assert read_exports([("a", spaced)]).usage == read_exports([("a", CLAUDE_CSV)]).usage
+
+
+def test_a_day_without_a_row_is_a_day_without_usage() -> None:
+    """What the ledger has of that day is then only in the ledger, and not passed over."""
+    header, _, row = CLAUDE_CSV.partition("\n")
+    later = row.replace("2026-11-01", "2026-11-03")
+
+    usage = read_exports([("a", f"{header}\n{row.rstrip()}\n{later}")]).usage["anthropic"]
+
+    assert sorted(day.day for day in usage.days) == [1, 2, 3]
+
+
+def test_what_a_file_tells_of_fewer_days_is_not_nothing_on_the_others() -> None:
+    """Tokens of two days and costs of one: on the other day nobody has told what it cost."""
+    two = anthropic_json(ANTHROPIC_USAGE)
+    told = read_exports([("a", two), ("b", CLAUDE_COST_CSV.replace("2026-11-01", "2026-11-02"))]).usage["anthropic"]
+
+    assert COST not in told.told_on[DAY]
+    assert COST in told.told
 
 
 def test_columns_that_hold_no_usage_are_passed_over_and_told() -> None:

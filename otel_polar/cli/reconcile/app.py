@@ -101,6 +101,9 @@ def reconcile(
     """
     if context.invoked_subcommand is not None:
         return
+    if customer == "":
+        # A variable that is not set; it must not be taken for everybody, or for nobody.
+        raise typer.BadParameter("--customer is empty")
     from otel_polar.reconciliation.against import Asked  # noqa: PLC0415 - a third of a second, and not for --help
     from otel_polar.reconciliation.meeting import Meeting  # noqa: PLC0415 - as above
 
@@ -154,7 +157,7 @@ def _compare(
             advance(0, description=about)
 
         watch: Watch = Watch(announce=announce, advance=advance)
-        report = compare(api, meeting, ledgers.rows(asked.since_unix_ms / _MS), asked, now=now, watch=watch)
+        report = compare(api, meeting, lambda: ledgers.rows(asked.since_unix_ms / _MS), asked, now=now, watch=watch)
     report.troubles += ledgers.troubles
     return report
 

@@ -50,4 +50,5 @@ def read_period(
             f"The ledger forgets what was sent after {span_of_time(retention_s)} (OTEL_POLAR_RETENTION_DAYS): events on"
             f" Polar before {moment(remembered)} may be 'missing here' for that reason."
         )
-    return int(begin * _MS), int(end * _MS)
+    # Nothing is older than 1970; and a float of 0.123 s is a little less.
+    return max(0, round(begin * _MS)), round(end * _MS)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NANOS_PER_USD: Final = 1_000_000_000
 _MAY_HOLD_USAGE: Final = re.compile(r"token|request|amount|cost|quantity|price|num_", re.IGNORECASE)
 _DAY: Final = timedelta(days=1)
+_TOO_MANY: Final = 10**18
+_GROUPED: Final = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
+"""1,234.5; but 1.234,5 and 0,25 are other numbers where they were written, and are none here."""
 
 
 class ExportFormatError(OtelPolarError):
@@ -105,16 +108,17 @@ class Form:
     def _amount(self, column: str, value: Any, count: str) -> int:
         if value is None or value == "":
             return 0
+        text = str(value).strip()
         try:
-            number = Decimal(str(value).replace(",", ""))
+            number = Decimal(text.replace(",", "") if _GROUPED.fullmatch(text) else text)
         except InvalidOperation as error:
             raise ValueError(f"{column} is {value!r}, which is no number") from error
         if count == COST:
-            if not number.is_finite():
+            if not number.is_finite() or abs(number) >= _TOO_MANY:
                 raise ValueError(f"{column} is {value!r}, which is no amount")
             return round(number * self.nanos_per_unit)
         # The dashboard writes 3.0 for three requests.
-        if not number.is_finite() or number < 0 or number != int(number):
+        if not number.is_finite() or not 0 <= number < _TOO_MANY or number != int(number):
             raise ValueError(f"{column} is {value!r}, which is no count")
         return int(number)
 

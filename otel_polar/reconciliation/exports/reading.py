@@ -11,6 +11,7 @@ import io
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from otel_polar.reconciliation.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
 
     from otel_polar.reconciliation.exports.form import Form
 
@@ -57,17 +59,20 @@ def read_exports(files: Sequence[tuple[str, str]]) -> Exports:
         ExportFormatError: if one is in no known form, or something would be counted twice or not at all.
     """
     exports = Exports()
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str], tuple[int, str]] = {}
     unfinished: Counter[str] = Counter()
     pages: Counter[str] = Counter()
-    for name, text in files:
+    tellers: dict[tuple[str, date, str], str] = {}
+    for number, (name, text) in enumerate(files):
         file = _read(name, text)
         form = _recognise(file)
         exports.forms.append(f"{name}: {form.name}")
-        _check_twice(file, form, seen)
+        _check_twice(file, form, number, seen)
         pages[form.name] += 1
         unfinished[form.name] += file.has_more
-        exports.usage[form.provider].merge(_sum(file, form))
+        usage = _sum(file, form)
+        _check_forms(name, form, usage, tellers)
+        exports.usage[form.provider].merge(usage)
     for form_name, count in unfinished.items():
         if count and count == pages[form_name]:
             raise ExportFormatError(
@@ -87,18 +92,21 @@ def _read(name: str, text: str) -> _File:
         return _read_json(name, told)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
         rows = list(reader)
     except csv.Error as error:
         raise ExportFormatError(f"{name} is no CSV: {error}") from error
     if any(None in row or None in row.values() for row in rows):
         raise ExportFormatError(f"{name}: a row has not as many cells as there are columns")
-    return _File(name, rows, rows, {column.strip() for column in reader.fieldnames or ()}, _CSV_FORMS)
+    if len(set(reader.fieldnames)) < len(reader.fieldnames):
+        raise ExportFormatError(f"{name} has a column twice")
+    return _File(name, rows, rows, set(reader.fieldnames), _CSV_FORMS)
 
 
 def _read_json(name: str, told: Mapping[str, Any]) -> _File:
     buckets = told.get("data")
     if not isinstance(buckets, list) or not all(
-        isinstance(bucket, dict) and isinstance(bucket.get("results", bucket.get("result")), list) for bucket in buckets
+        isinstance(bucket, dict) and _are_objects(bucket.get("results", bucket.get("result"))) for bucket in buckets
     ):
         raise ExportFormatError(f"{name} has no 'data' with 'results', as usage reports have: {_expected(_JSON_FORMS)}")
     rows, days = [], []
@@ -108,6 +116,10 @@ def _read_json(name: str, told: Mapping[str, Any]) -> _File:
         rows += [{**frame, **dict(_flat(result))} for result in bucket.get("results", bucket.get("result"))]
     columns = {column for row in rows for column in row} or {column for day in days for column in day}
     return _File(name, rows, days, columns, _JSON_FORMS, told.get("has_more") is True)
+
+
+def _are_objects(results: Any) -> bool:
+    return isinstance(results, list) and all(isinstance(result, dict) for result in results)
 
 
 def _flat(result: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -141,19 +153,32 @@ def _expected(forms: Sequence[Form]) -> str:
     return "; or ".join(f"{form.name} with {', '.join(sorted(form.required))}" for form in forms)
 
 
-def _check_twice(file: _File, form: Form, seen: dict[tuple[str, str], str]) -> None:
+def _check_twice(file: _File, form: Form, number: int, seen: dict[tuple[str, str], tuple[int, str]]) -> None:
     for row in file.rows:
         place = json.dumps(
             {
                 key: str(row[key])
                 for key in row
-                if key in form.dimensions | {form.begin} or key in {"model", "model_version", "line_item"}
+                if (key in form.dimensions | {form.begin} or key in {"model", "model_version", "line_item"})
+                # What CSV leaves empty JSON may leave out.
+                and row[key] not in (None, "")
             },
             sort_keys=True,
         )
-        other = seen.setdefault((form.name, place), file.name)
-        if other != file.name:
-            raise ExportFormatError(f"{file.name} and {other} tell of the same usage ({form.begin} {row[form.begin]})")
+        other, name = seen.setdefault((form.name, place), (number, file.name))
+        if other != number:
+            raise ExportFormatError(
+                f"{file.name} and {name} tell of the same usage ({form.begin} {row.get(form.begin)})"
+            )
+
+
+def _check_forms(name: str, form: Form, usage: Usage, tellers: dict[tuple[str, date, str], str]) -> None:
+    """Refuse the same count of a day in two forms: the console's CSV beside the answer of the API, for example."""
+    for day, _ in usage.sums:
+        for count in sorted(usage.told):
+            other = tellers.setdefault((form.provider, day, count), form.name)
+            if other != form.name:
+                raise ExportFormatError(f"{name}: {form.name} and {other} both tell of {day}; give one of them")
 
 
 def _sum(file: _File, form: Form) -> Usage:
@@ -168,6 +193,8 @@ def _sum(file: _File, form: Form) -> Usage:
             counts, day, model = form.read(row), form.day(row), form.model_of(row)
         except ValueError as error:
             raise ExportFormatError(f"{file.name}, row {number}: {error}") from error
+        if model is not None and not isinstance(model, str):
+            raise ExportFormatError(f"{file.name}, row {number}: {model!r} is no name of a model")
         if model is not None:
             usage.add((day, model), counts)
         elif any(counts.values()):
@@ -176,8 +203,13 @@ def _sum(file: _File, form: Form) -> Usage:
                 " costs by line_item, Anthropic's by description)"
             )
     usage.days = {form.day(day) for day in file.days}
+    if file.forms is _CSV_FORMS and usage.days:
+        # It has no row for a day without usage; that it tells of those before and after is enough.
+        first, last = min(usage.days), max(usage.days)
+        usage.days = {first + timedelta(days=number) for number in range((last - first).days + 1)}
+    usage.told_on = {day: set(usage.told) for day in usage.days}
     return usage
 
 
 def _is_something(value: Any) -> bool:
-    return value not in {None, "", "0", "0.0", 0}
+    return value not in (None, "", "0", "0.0", 0)
