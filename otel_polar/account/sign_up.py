@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -53,12 +54,13 @@ def ensure_customer(
             came before the customer and is never billed.
 
     Raises:
-        ConfigError: if an option, the id or the email cannot be one.
+        ConfigError: if an option, the id or the email cannot be one, or name and metadata cannot be written as JSON.
         PolarRefusedError: if the email is another customer's, or Polar does not take it.
         PolarError: if Polar cannot be asked: ask again later.
     """
     external_id = checked_id(user_id)
     email = checked_email(email)
+    _check_writable(name, metadata)
     settings = Settings.load(**options)
     patience = _Patience(timeout_s)
     with PolarApi(
@@ -72,6 +74,13 @@ def ensure_customer(
         if ensured.how is not Ensured.THERE:
             _warn_of_earlier_usage(api, external_id)
     return ensured
+
+
+def _check_writable(name: object, metadata: object) -> None:
+    try:
+        json.dumps([name, metadata], allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"the customer's name or metadata cannot be sent to Polar: {error}") from None
 
 
 def checked_id(user_id: object) -> str:

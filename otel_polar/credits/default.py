@@ -40,6 +40,15 @@ class _Default:
     lock = threading.RLock()
 
 
+def _after_fork_in_child() -> None:
+    # A thread that does not exist here may have been making one.
+    _Default.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def default_guard() -> CreditGuard:
     """The guard of this process.
 

@@ -108,7 +108,7 @@ class Engine:
     def account(self, customer: str, now: float) -> Account:
         """What is known of the customer, with the outboxes as they are now."""
         self._look_if_older(0.0)
-        return self._store.account(customer, self._meter, now=now, seen_until=self._seen_until())
+        return self._store.account(customer, self._key, now=now, seen_until=self._seen_until())
 
     def reserve(self, customer: str, amount: Decimal, *, max_age_s: float) -> tuple[Account, int | None]:
         """Reserve *amount*, if a balance no older than *max_age_s* covers it; what there was, and the number."""
@@ -133,7 +133,7 @@ class Engine:
 
         account, number = self._store.reserve(
             customer,
-            self._meter,
+            self._key,
             amount,
             is_covered=is_covered,
             process=own_process(),
@@ -149,7 +149,7 @@ class Engine:
         try:
             _, number = self._store.reserve(
                 customer,
-                self._meter,
+                self._key,
                 amount,
                 is_covered=lambda _: True,
                 process=own_process(),
@@ -170,11 +170,11 @@ class Engine:
             raise BudgetSpentError("Polar is being asked about many customers at once: too many wait for it")
         try:
             now = self._clock()
-            known = self._store.account(customer, self._meter, now=now, seen_until=now).reading
+            rule = self._rule()
+            known = self._store.account(customer, rule.id, now=now, seen_until=now).reading
             if known is not None and (seen is None or known.asked_at > seen.asked_at) and self.is_fresh(known, now):
                 return
-            reading = self._lookups.ask(customer, self._rule())
-            self._store.keep(customer, self._meter, reading)
+            self._store.keep(customer, rule.id, self._lookups.ask(customer, rule))
         finally:
             self._lookups.lock.release()
         # What Polar has said goes with a look after it.
@@ -228,8 +228,18 @@ class Engine:
     def _make_keeper(self) -> Keeper:
         return Keeper(look=self._look_quietly, refresh=self._refresh_quietly, tidy_up=self._tidy_up)
 
+    @property
+    def _key(self) -> str:
+        """By what processes share what they know: some may have named the meter, others given its id."""
+        rule = self._lookups.rule
+        return self._meter if rule is None else rule.id
+
     def _rule(self) -> MeterRule:
-        rule = self._lookups.rule or self._lookups.find_meter()
+        rule = self._lookups.rule
+        if rule is None:
+            rule = self._lookups.find_meter()
+            # What was reserved while Polar could not be asked which meter it is.
+            self._store.rename(self._meter, rule.id)
         if self._outboxes is None:
             self._outboxes = Outboxes(self._directory, rule, settings=self._settings, price=self._price)
         return rule
@@ -268,7 +278,7 @@ class Engine:
         # Whoever needs it asks again, and says what is wrong.
         with suppress(Exception):
             now = self._clock()
-            seen = self._store.account(customer, self._meter, now=now, seen_until=now).reading
+            seen = self._store.account(customer, self._key, now=now, seen_until=now).reading
             if seen is None or not _is_within(seen, now, self.max_age_s / 2):
                 self.refresh(customer, seen)
 

@@ -28,17 +28,20 @@ _NANOS: Final = Decimal(10**9)
 class Prices:
     """A price book for several threads. Nothing is fetched."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the rate card.
+    def __init__(self, settings: Settings, card: CardFile | None = None) -> None:
+        """Read the rate card, unless it is given.
 
         Raises:
             ConfigError: if it cannot be read, or is wrong.
         """
         self._settings = settings
-        self._book = PriceBook(
-            settings, notices=Notices(), card=CardFile.of(settings), make_catalog=lambda: _catalog(settings)
-        )
+        self._card = card or CardFile.of(settings)
+        self._book = PriceBook(settings, notices=Notices(), card=self._card, make_catalog=lambda: _catalog(settings))
         self._lock = threading.RLock()
+
+    def anew(self) -> Prices:
+        """Another one, for a forked child: with the same rate card, whose file may be wrong by now."""
+        return Prices(self._settings, self._card)
 
     def price(self, call: ModelCall) -> Price | Unpriced:
         """What a call costs that has been made; never raises."""

@@ -21,8 +21,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final, NamedTuple
+
+from otel_polar.billing.money import EXACT
 
 ZERO: Final = Decimal(0)
 BASELINE_S: Final = 3_600.0
@@ -50,7 +52,7 @@ class Reading(NamedTuple):
         """The same with the smallest offset seen in this billing period, which *previous* may have."""
         if self.quantity is None:
             return self if previous is None else self._replace(offset=previous.offset)
-        offset = self.quantity - self.consumed
+        offset = EXACT.subtract(self.quantity, self.consumed)
         if previous is not None and previous.offset is not None and not self._is_new_period(previous):
             offset = min(offset, previous.offset)
         return self._replace(offset=offset)
@@ -64,11 +66,11 @@ class Reading(NamedTuple):
 
     def used(self, sent_since_counted: Decimal) -> Decimal:
         """Everything Polar has, counted or not; *sent_since_counted* is what this machine sent since ``counted_at``."""
-        seen = self.consumed + sent_since_counted
+        seen = EXACT.add(self.consumed, sent_since_counted)
         if self.quantity is None:
             return seen
         if self.offset is not None:
-            seen = max(seen, self.quantity - self.offset)
+            seen = max(seen, EXACT.subtract(self.quantity, self.offset))
         # Nobody has used more than was ever used; the time of counting is not exact.
         return max(self.consumed, min(seen, self.quantity))
 
@@ -114,16 +116,19 @@ class Balance:
     @property
     def available(self) -> Decimal:
         """What a new call may use; negative once more was used than credited."""
-        return self.balance - self.pending - self.reserved
+        with localcontext(EXACT):
+            return self.balance - self.pending - self.reserved
 
 
 def balance_of(reading: Reading, own: OwnUsage, reserved: Decimal, *, is_stale: bool) -> Balance:
     """All of it together."""
-    pending = reading.used(own.sent_since_counted) - reading.consumed + own.waiting
+    with localcontext(EXACT):
+        balance = reading.credited - reading.consumed
+        pending = reading.used(own.sent_since_counted) - reading.consumed + own.waiting
     return Balance(
         credited=reading.credited,
         consumed=reading.consumed,
-        balance=reading.credited - reading.consumed,
+        balance=balance,
         pending=pending,
         reserved=reserved,
         as_of=datetime.fromtimestamp(reading.asked_at, UTC),

@@ -23,11 +23,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from otel_polar.billing.customer import InvalidIdError, check_id
 from otel_polar.credits.decisions import Decision, Reservation, read_units, refusal
 from otel_polar.credits.engine import Engine
 from otel_polar.credits.estimate import Prices
 from otel_polar.credits.figures import ZERO, Balance, balance_of
 from otel_polar.credits.later import reserve_later
+from otel_polar.credits.store import CLOCK_STEP_S
 from otel_polar.delivery.files import OutboxDirectory
 from otel_polar.delivery.forks import ask_before_fork, hold
 from otel_polar.delivery.notices import Notices, describe
@@ -149,11 +151,12 @@ class CreditGuard:
         ask_before_fork(self, owns_files=False)
 
     def balance(self, customer: str) -> Balance:
-        """How the customer with your id stands; never raises but ``ConfigError``, if the meter is none.
+        """How the customer with your id stands; never raises but ``ConfigError``, if it or the meter is none.
 
         Where nothing is known it is 0, ``is_known`` is false and ``as_of`` is 1970.
         """
         engine, now = self._engine, self._clock()
+        customer = _checked(customer)
         try:
             account = engine.account(customer, now)
             if account.reading is None or not engine.is_fresh(account.reading, now):
@@ -239,7 +242,7 @@ class CreditGuard:
         if number is not None:
             return "covered"
         reading = account.reading
-        if reading is None or not 0 <= self._clock() - reading.asked_at <= self._max_stale_s:
+        if reading is None or not -CLOCK_STEP_S <= self._clock() - reading.asked_at <= self._max_stale_s:
             return "unreachable"
         return "insufficient" if reading.is_known else "unknown"
 
@@ -299,7 +302,7 @@ class CreditGuard:
         self._held = []
         self.counts.clear()
         self.notices.after_fork()
-        self._prices = Prices(self.settings)
+        self._prices = self._prices.anew()
         self._engine = self._engine.anew(self._prices.price)
 
 
@@ -308,6 +311,9 @@ _inherited: Final[list[object]] = []
 
 
 def _checked(customer: object) -> str:
-    if not isinstance(customer, str) or not customer:
-        raise ConfigError(f"a customer is text that is not empty, as bill_to takes it, not {type(customer).__name__}")
-    return customer
+    # As bill_to does: no call is billed to another one, and a question that Polar cannot understand is like no answer,
+    # after which nobody is asked about for a while.
+    try:
+        return check_id(customer)
+    except InvalidIdError as error:
+        raise ConfigError(f"a customer is an id that bill_to takes: {error}") from None

@@ -46,6 +46,25 @@ class BudgetSpentError(PolarError):
     """This minute's requests are used up, or too many wait for an answer."""
 
 
+class _Counted(Budget):
+    """That of the machine: what was not counted before a question is counted request by request."""
+
+    def __init__(self, ask_for_one: Callable[[], object]) -> None:
+        super().__init__(_UNBOUNDED)
+        self._ask_for_one = ask_for_one
+        self.paid = 0
+
+    def wait_s(self, monotonic: float) -> float:
+        if self.paid <= 0:
+            self._ask_for_one()
+            self.paid = 1
+        return super().wait_s(monotonic)
+
+    def spend(self, monotonic: float) -> None:
+        self.paid -= 1
+        super().spend(monotonic)
+
+
 class Lookups:
     """Asks Polar, for all threads of one process; one at a time. Made anew in a forked child."""
 
@@ -71,6 +90,7 @@ class Lookups:
         self._monotonic = monotonic
         self.lock = threading.RLock()
         """Held while Polar is asked."""
+        self._budget = _Counted(lambda: self._count(1))
         self._api: PolarApi | None = None
         self._rule: MeterRule | None = None
         self._is_quantity_readable = True
@@ -124,12 +144,15 @@ class Lookups:
         if monotonic < self._rests_until:
             # What was wrong is said again to whoever comes meanwhile.
             raise PolarError(self._failure)
-        if not self._store.may_ask(requests, per_minute=self._per_minute, now=self._clock()):
-            raise BudgetSpentError(f"this minute's {self._per_minute:g} requests about credits are used up")
+        self._count(requests)
+        self._budget.paid = requests
         if self._api is None:
-            self._api = PolarApi(self._settings, budget=Budget(_UNBOUNDED), timeout_s=self._timeout_s)
+            self._api = PolarApi(self._settings, budget=self._budget, timeout_s=self._timeout_s)
         try:
             answer = question(self._api)
+        except BudgetSpentError:
+            # A list has many pages, and some ids have to be searched for.
+            raise
         except PolarRateLimitedError as error:
             self._store.pause(self._clock() + error.retry_after_s)
             raise
@@ -140,6 +163,10 @@ class Lookups:
             raise
         self._rest_s = FIRST_REST_S
         return answer
+
+    def _count(self, requests: int) -> None:
+        if not self._store.may_ask(requests, per_minute=self._per_minute, now=self._clock()):
+            raise BudgetSpentError(f"this minute's {self._per_minute:g} requests about credits are used up")
 
     def _found(self, api: PolarApi) -> meters.Meter:
         every = meters.list_meters(api)

@@ -5,7 +5,7 @@ last one. A call counts from the moment it is recorded, with the event that it i
 for hours, because Polar's state of a customer may be that old.
 
 A file whose process has ended is left to whoever adopts it, if this process might: SQLite shares what it has opened
-within a process, and the file would be for reading only.
+within a process, and the file would be for reading only. Until then all that is in its journal counts.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import threading
 from bisect import bisect_left
 from collections import OrderedDict
 from contextlib import suppress
+from decimal import localcontext
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_polar.billing.call import ModelCall, external_id
+from otel_polar.billing.money import EXACT
 from otel_polar.credits.figures import ZERO, OwnUsage
 from otel_polar.delivery.decide import decide, decide_measurement
 from otel_polar.delivery.forks import owns_files
@@ -128,9 +130,9 @@ class Outboxes:
         for payer in payers:
             if (known := by_payer.get(payer)) is not None:
                 late = known.sent_since(asked_at)
-                waiting += known.unsent + late
+                waiting = EXACT.add(waiting, EXACT.add(known.unsent, late))
                 if counted_at is not None:
-                    sent += max(ZERO, known.sent_since(counted_at) - late)
+                    sent = EXACT.add(sent, max(ZERO, EXACT.subtract(known.sent_since(counted_at), late)))
         return OwnUsage(waiting, sent)
 
     def look(self, now: float) -> None:
@@ -143,7 +145,8 @@ class Outboxes:
             self._forget_files({path.name for path in paths})
             for path in paths:
                 if owns_files() and not is_locked(path):
-                    recorded[path.name] = self._recorded.get(path.name, {})
+                    left = dict(self._left_behind(path, now, understood))
+                    recorded[path.name] = {**self._recorded.get(path.name, {}), **left}
                     continue
                 try:
                     recorded[path.name] = dict(self._look_at(path, now, understood))
@@ -193,6 +196,23 @@ class Outboxes:
         finally:
             for _, file in segments:
                 file.close()
+        yield from self._understood_of(path, calls, now, understood)
+
+    def _left_behind(
+        self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
+    ) -> Iterator[tuple[str, _Item]]:
+        calls: list[str] = []
+        for segment in segments_of(path):
+            begin = 0
+            with suppress(OSError), segment.open("rb") as file:
+                while len(calls) <= MAX_RECORDED and (lines := read_open_lines(file, begin)):
+                    calls += [call for _, call in calls_of(lines)]
+                    begin = lines[-1].end
+        yield from self._understood_of(path, calls, now, understood)
+
+    def _understood_of(
+        self, path: Path, calls: Sequence[str], now: float, understood: Mapping[str, tuple[str, _Item] | None]
+    ) -> Iterator[tuple[str, _Item]]:
         if len(calls) > MAX_RECORDED:
             self.trouble = f"outbox {path}: more than {MAX_RECORDED} calls are recorded and not decided yet"
         for call in calls[:MAX_RECORDED]:
@@ -277,7 +297,8 @@ class Outboxes:
                 if external not in self._items and external not in told:
                     told.add(external)
                     by_payer.setdefault(item.payer, []).append(item)
-        return {payer: _Sums.of(items) for payer, items in by_payer.items()}
+        with localcontext(EXACT):
+            return {payer: _Sums.of(items) for payer, items in by_payer.items()}
 
 
 class _SilentNotices(Notices):

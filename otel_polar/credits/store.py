@@ -20,9 +20,10 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_polar.billing.money import EXACT
 from otel_polar.credits.figures import ZERO, Reading
 from otel_polar.credits.process import is_gone
 from otel_polar.errors import OutboxError
@@ -64,8 +65,11 @@ _FORGET: Final = """
     DELETE FROM readings WHERE (customer, meter) IN (
         SELECT customer, meter FROM readings ORDER BY asked_at DESC LIMIT -1 OFFSET ?)"""
 _RESERVED: Final = """
-    SELECT amount FROM reservations WHERE customer = ? AND meter = ? AND made_at > ? AND made_at < ?
+    SELECT amount FROM reservations WHERE customer = ? AND meter = ? AND made_at > ?
     AND (released_at IS NULL OR released_at > ?)"""
+_REDATE: Final = """
+    UPDATE reservations SET made_at = min(made_at, :now), released_at = min(released_at, :now)
+    WHERE made_at > :latest OR released_at > :latest"""
 _PROCESSES: Final = """
     SELECT DISTINCT process FROM reservations WHERE customer = ? AND meter = ? AND released_at IS NULL"""
 
@@ -131,6 +135,11 @@ class Store:
                 (now, None if actual is None else str(actual), number),
             )
 
+    def rename(self, meter: str, known_as: str) -> None:
+        """What was reserved with *meter* is with *known_as*. Errors as above."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            connection.execute("UPDATE reservations SET meter = ? WHERE meter = ?", (known_as, meter))
+
     def keep(self, customer: str, meter: str, reading: Reading) -> Reading:
         """Remember what Polar said, with what is known from before; what is known now. Errors as above."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
@@ -165,9 +174,10 @@ class Store:
         What was released *seen_for_s* seconds ago has been seen by every process.
         """
         with self._transaction("BEGIN IMMEDIATE") as connection:
+            connection.execute(_REDATE, {"now": now, "latest": now + CLOCK_STEP_S})
             connection.execute(
-                "DELETE FROM reservations WHERE made_at <= ? OR made_at > ? OR released_at <= ?",
-                (now - self._reservation_s, now + CLOCK_STEP_S, now - seen_for_s),
+                "DELETE FROM reservations WHERE made_at <= ? OR released_at <= ?",
+                (now - self._reservation_s, now - seen_for_s),
             )
             for (process,) in connection.execute("SELECT DISTINCT process FROM reservations").fetchall():
                 if is_gone(process):
@@ -184,9 +194,11 @@ class Store:
     def _account(
         self, connection: sqlite3.Connection, customer: str, meter: str, now: float, seen_until: float
     ) -> Account:
-        bounds = (now - self._reservation_s, now + CLOCK_STEP_S, seen_until)
+        # One of the future counts, too: the clock has been set back since, and its call may still be made.
+        bounds = (now - self._reservation_s, seen_until)
         rows = connection.execute(_RESERVED, (customer, meter, *bounds)).fetchall()
-        reserved = sum((Decimal(amount) for (amount,) in rows), ZERO)
+        with localcontext(EXACT):
+            reserved = sum((Decimal(amount) for (amount,) in rows), ZERO)
         return Account(_reading(connection, customer, meter), reserved)
 
     @staticmethod
@@ -229,8 +241,11 @@ class Store:
         if self._connection is not None:
             return self._connection
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here, not by SQLite, for its mode; SQLite gives the same one to its journal.
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, mode=0o600))
+        # Made here, not by SQLite, for its mode; SQLite gives the same one to its journal. One that is there is not
+        # opened: to close it would take every lock on it from this process, also from another guard in the middle of a
+        # transaction (https://sqlite.org/howtocorrupt.html, 2.2).
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600))
         connection = sqlite3.connect(
             self.path, isolation_level=None, cached_statements=0, check_same_thread=False, timeout=MAX_LOCK_WAIT_S
         )

@@ -17,10 +17,13 @@ import shutil
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_polar.errors import OutboxDamagedError
+from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from otel_polar.delivery.database import Database
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
@@ -29,6 +32,7 @@ _INDEX: Final = struct.Struct("=I8xBxxxI12x8s")
 _INDEX_VERSION: Final = 3_007_000
 _COPIED: Final = struct.Struct("=I")
 _COPIED_AT: Final = 96
+_LOG_SALT: Final = slice(16, 24)
 
 
 class LogIndex(NamedTuple):
@@ -40,7 +44,11 @@ class LogIndex(NamedTuple):
 
 
 def read_log_index(path: Path) -> LogIndex | None:
-    """The index of the log of an outbox file, if there is one."""
+    """The index of the log of an outbox file that this process has not opened, if there is one.
+
+    Of one that it has, closing the index would take SQLite's locks on it from the process: the next to come would take
+    it for dead, and empty the index under it (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
         index = path.with_name(f"{path.name}-shm").read_bytes()[: _COPIED_AT + _COPIED.size]
     except OSError:
@@ -53,11 +61,27 @@ def read_log_index(path: Path) -> LogIndex | None:
     return LogIndex(frames, _COPIED.unpack_from(index, _COPIED_AT)[0], salt)
 
 
-def is_log_short(before: LogIndex | None, after: LogIndex | None) -> bool:
-    """Whether SQLite, which has opened the file in between, does not find in the log what had been committed to it."""
+def find_log_index(path: Path, database: Database) -> LogIndex | None:
+    """The same of a file that this process has opened, as SQLite tells it; ``None`` if it cannot.
+
+    It tells only while it copies the log into the file.
+    """
+    try:
+        ((_, frames, copied),) = database.read("PRAGMA wal_checkpoint(PASSIVE)")
+        with path.with_name(f"{path.name}-wal").open("rb") as log:
+            return LogIndex(frames, copied, log.read(_LOG_SALT.stop)[_LOG_SALT])
+    except FileNotFoundError:
+        return LogIndex(0, 0, b"")
+    except (OutboxError, OSError):
+        return None
+
+
+def is_log_short(before: LogIndex | None, find_after: Callable[[], LogIndex | None]) -> bool:
+    """Whether SQLite, which has opened the file since *before*, lacks in the log what had been committed to it."""
     if before is None or before.frames <= before.copied:
         return False
-    return after is None or after.salt != before.salt or after.frames < before.frames
+    after = find_after()
+    return after is not None and (after.salt != before.salt or after.frames < before.frames)
 
 
 def copy_log_aside(path: Path) -> str:

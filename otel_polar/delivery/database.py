@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from otel_polar.delivery.giving_way import give_way
 from otel_polar.delivery.inherited import make_own, note_open
-from otel_polar.delivery.looked_at import opening
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ class Database:
                 make_own(path)
         except OSError as error:
             raise OutboxError(f"outbox {path}: {error.strerror}") from error
-        with opening(path):
-            self._open(path, durability, schema)
+        self._open(path, durability, schema)
         # SQLite may have made the file only now.
         note_open(self, self._connection, path)
 
@@ -213,6 +211,10 @@ class Database:
         execute("PRAGMA wal_autocheckpoint = 0")
         if self.path is None:
             execute(f"PRAGMA max_page_count = {MAX_MEMORY_PAGES}")
+        else:
+            # If this process looks at it just now (see ``glance``), it would be for reading only as long as it is open.
+            execute("BEGIN IMMEDIATE")
+            execute("ROLLBACK")
         for number, statements in enumerate(schema[version:], start=version + 1):
             self._connection.executescript(f"BEGIN; {statements}; PRAGMA user_version = {number}; COMMIT")
 

@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from otel_polar.delivery import beside
-from otel_polar.delivery.damage import copy_log_aside, is_log_short, make_as_long_as_it_was, read_log_index
+from otel_polar.delivery.damage import (
+    copy_log_aside,
+    find_log_index,
+    is_log_short,
+    make_as_long_as_it_was,
+    read_log_index,
+)
 from otel_polar.delivery.filesystems import network_filesystem
 from otel_polar.delivery.journal import outbox_of, segments_of
 from otel_polar.delivery.locks import lock_path, try_lock
@@ -198,7 +204,7 @@ class OutboxDirectory:
         if make_as_long_as_it_was(path):
             self._notices.error(f"short:{path}", "outbox %s has been truncated; what can be read of it goes on", path)
         outbox = self._open(path)
-        if is_log_short(log_before, read_log_index(path)):
+        if is_log_short(log_before, lambda: find_log_index(path, outbox.database)):
             self._notices.error(
                 f"short log:{path}",
                 "outbox %s is damaged: its write-ahead log lacks some of what was committed; %s, and the rest goes on",

@@ -10,6 +10,9 @@ the only trace of a log that was cut short is gone (see ``damage``). How the fil
     the log only  somebody has removed the index: file and log are copied to a temporary directory, and read there
     ============  ===================================================================================================
 
+SQLite shares within a process what it has opened. One that has a file may look at it; a file that it opens for writing
+while it looks at it could only be read, so that is refused, and tried again by whoever wanted to adopt it.
+
 Sources: https://sqlite.org/wal.html#read_only_databases, https://sqlite.org/uri.html.
 """
 
@@ -26,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
-from otel_polar.delivery.looked_at import looking_at
+from otel_polar.delivery.inherited import is_open_here
 from otel_polar.delivery.statements import SCHEMA
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
@@ -57,12 +60,6 @@ def glance(path: Path) -> Iterator[sqlite3.Connection]:
         OutboxDamagedError: if it is no outbox file.
         OutboxError: if it cannot be read.
     """
-    with looking_at(path), _glance(path) as connection:
-        yield connection
-
-
-@contextmanager
-def _glance(path: Path) -> Iterator[sqlite3.Connection]:
     before = _signature(path)
     if before is None:
         raise MovedError(f"outbox {path} has gone")
@@ -75,6 +72,7 @@ def _glance(path: Path) -> Iterator[sqlite3.Connection]:
                 yield connection
             return
         else:
+            _check_not_open_here(path)
             with TemporaryDirectory(prefix="otel-polar-") as name:
                 copy = Path(name) / path.name
                 _copy(path, copy)
@@ -104,6 +102,12 @@ def _opened(path: Path, opened: Path, parameters: str) -> Iterator[sqlite3.Conne
     finally:
         if connection is not None:
             connection.close()
+
+
+def _check_not_open_here(path: Path) -> None:
+    # To close what is copied would take SQLite's locks on it from this process.
+    if is_open_here(path):
+        raise OutboxError(f"outbox {path} cannot be looked at: somebody has removed its {path.name}-shm")
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:

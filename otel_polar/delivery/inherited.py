@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.delivery.making import UNFINISHED
@@ -32,6 +33,13 @@ def note_open(database: Database, connection: sqlite3.Connection, path: Path | N
     """This process has opened the file at *path*, if it is there already."""
     if path is not None and path.exists():
         _open[database] = (connection, _inode(path))
+
+
+def is_open_here(path: Path) -> bool:
+    """Whether this process has opened the file at *path*, and so loses SQLite's locks on it if it closes it."""
+    with suppress(OSError):
+        return _inode(path) in {inode for _, inode in list(_open.values())}
+    return False
 
 
 def make_own(path: Path) -> None:

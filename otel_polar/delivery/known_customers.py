@@ -20,6 +20,9 @@ FILE_NAME: Final = "customers.known"
 MAX_AGE_DAYS: Final = 30
 _DAY_S: Final = 86_400
 _DIGITS: Final = 32
+_DAY_DIGITS: Final = 7
+"""Python refuses to read numbers of thousands."""
+
 _SPARE_LINES: Final = 1_000
 
 
@@ -68,7 +71,7 @@ def _load(path: Path, now: float) -> dict[str, int]:
     days: dict[str, int] = {}
     for line in lines:
         key, _, day = line.partition(" ")
-        if len(key) == _DIGITS and day.isdecimal() and _is_recent(int(day), now):
+        if len(key) == _DIGITS and len(day) <= _DAY_DIGITS and day.isdecimal() and _is_recent(int(day), now):
             days[key] = max(int(day), days.get(key, 0))
     if len(lines) > 2 * len(days) + _SPARE_LINES:
         _replace(path, days)

@@ -64,7 +64,7 @@ class SeenFile:
 
 
 class OutboxView:
-    """For one thread, also in a process that has outbox files of its own: see ``looked_at``."""
+    """For one thread, also in a process that has outbox files of its own: see ``glance``."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

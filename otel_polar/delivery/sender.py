@@ -11,6 +11,7 @@ waits longer each time, and nobody else waits for it.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -139,10 +140,13 @@ class Sender:
     def send(self, outbox: Outbox, entries: Sequence[Entry], *, now: float, monotonic: float) -> None:
         """Make one request and settle what it decides."""
         self._budget.spend(monotonic)
+        begun_at = time.monotonic()
         outcome = self._ingest([entry.body for entry in entries])
+        took_s = time.monotonic() - begun_at
         match outcome:
             case Accepted():
-                outbox.settle([entry.seq for entry in entries], now=now)
+                # When Polar certainly has them: credits count what it was asked about before that as not there yet.
+                outbox.settle([entry.seq for entry in entries], now=now + took_s)
                 self._tally.accepted(outcome)
                 is_full_batch = len(entries) >= self.batch_events
                 self._progress.sent(len(entries), is_full_batch=is_full_batch, waiting=outbox.waiting)
@@ -156,7 +160,7 @@ class Sender:
             case TooLarge():
                 self._too_large(outbox, entries)
             case RateLimited():
-                self._rate_limited_until = monotonic + outcome.retry_after_s
+                self._rate_limited_until = monotonic + took_s + outcome.retry_after_s
                 self._notices.warn("rate", "Polar's rate limit is reached; %d events wait", outbox.waiting())
             case Denied():
                 self._not_before = monotonic + DENIED_WAIT_S

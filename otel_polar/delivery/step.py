@@ -207,7 +207,8 @@ class Delivery:
         if (wait_s := sender.wait_s(monotonic)) > 0:
             return Step(wait_s=min(wait_s, resting_s, IDLE_S), is_held_up=sender.held_up_s(monotonic) > 0)
         if entries := sender.admitted(outbox, entries, now=now, monotonic=monotonic):
-            sender.send(outbox, entries, now=now, monotonic=monotonic)
+            # Asking may have taken long.
+            sender.send(outbox, entries, now=self._clock(), monotonic=self._monotonic())
         return Step(wait_s=0.0, is_held_up=sender.held_up_s(self._monotonic()) > 0)
 
     def _put_back_held(self, outbox: Outbox) -> bool:

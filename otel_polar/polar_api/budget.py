@@ -19,6 +19,11 @@ class Budget:
         self._available = self._burst
         self._at: float | None = None
 
+    @property
+    def spacing_s(self) -> float:
+        """Seconds from one request to the next, over time."""
+        return 1.0 / self._per_s
+
     def wait_s(self, monotonic: float) -> float:
         """Seconds until the next request may be made, at least 0."""
         self._refill(monotonic)

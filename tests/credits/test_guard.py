@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -346,13 +348,42 @@ def test_a_cancelled_task_leaves_no_reservation(polar_sandbox: SandboxServer, tm
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        # asyncio.run() waits for the thread that was on its way.
 
     with guarding(polar_sandbox.url, tmp_path) as guard:
-        asyncio.run(calls(guard))
+        asyncio.run(asyncio.wait_for(calls(guard), 10.0))
+        deadline = time.monotonic() + 10.0
+        while (not guard.counts["covered"] or guard.balance(USER).reserved) and time.monotonic() < deadline:
+            # The thread that made it gives it back.
+            threading.Event().wait(0.01)
 
         assert guard.counts["covered"] == 1
         assert guard.balance(USER).reserved == 0
+
+
+def test_a_polar_that_hangs_leaves_the_loops_threads_to_the_application(
+    polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """A loop looks up its hosts in them: everything else would stand still with the credits."""
+    a_customer_with(polar_sandbox, 100)
+    polar_sandbox.delay_on("/v1/*", 0.5)
+
+    async def calls(guard: CreditGuard) -> float:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+
+        async def call() -> None:
+            async with guard.arequire(USER, 1):
+                pass
+
+        waiting = [asyncio.ensure_future(call()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        begun_at = time.monotonic()
+        await asyncio.to_thread(int)
+        took_s = time.monotonic() - begun_at
+        await asyncio.gather(*waiting)
+        return took_s
+
+    with guarding(polar_sandbox.url, tmp_path) as guard:
+        assert asyncio.run(calls(guard)) < 0.4
 
 
 @pytest.mark.parametrize("estimate", [-1, 0.5, "many", None, True, Decimal("NaN")])
@@ -362,11 +393,13 @@ def test_an_estimate_that_is_none_is_a_mistake(tmp_path: Path, estimate: Any) ->
         guard.require(USER, estimate)
 
 
-@pytest.mark.parametrize("customer", ["", None, 5])
+@pytest.mark.parametrize("customer", ["", None, 5.5, "x" * 201, " user", "us\ud800er"])
 def test_a_customer_that_is_none_is_a_mistake(tmp_path: Path, customer: Any) -> None:
     """An id that got lost on the way is no customer without credits."""
     with guarding(f"http://{HOST}:{free_port()}", tmp_path) as guard, pytest.raises(ConfigError, match="customer"):
         guard.require(customer, 1)
+    with guarding(f"http://{HOST}:{free_port()}", tmp_path) as guard, pytest.raises(ConfigError, match="customer"):
+        guard.balance(customer)
 
 
 def test_a_meter_that_is_none_says_which_there_are(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -447,3 +480,44 @@ def test_a_cost_is_estimated_by_the_prices_that_bill_it(polar_sandbox: SandboxSe
         assert guard.estimate_cost("gpt-4o-mini", 1_000, 500, provider="openai") == 450_000
         with pytest.raises(ConfigError, match="cannot be estimated"):
             guard.estimate_cost("openai/no-such-model", 1, 1)
+
+
+def test_a_guard_by_the_meters_id_and_one_by_its_name_share_what_is_reserved(
+    polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Two services of one machine may write it differently."""
+    meter_id = make_meter(polar_sandbox)
+    make_customer(polar_sandbox)
+    give_credits(polar_sandbox, meter_id, 100)
+    with guarding(polar_sandbox.url, tmp_path) as guard, guard.require(USER, 60):
+        other = CreditGuard(meter_id, settings=settings(polar_sandbox.url, tmp_path))
+        with pytest.raises(InsufficientCredits):
+            other.require(USER, 60)
+        other.close()
+
+
+def test_an_id_that_has_to_be_searched_for_costs_what_it_costs(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Polar has no path for an id with a slash: that is a request more, of the same budget."""
+    meter_id = make_meter(polar_sandbox)
+    for name in ("a/1", "a/2", "a/3"):
+        assert post(polar_sandbox, "/v1/customers/", email=f"{name[2]}@example.com", external_id=name).status == 201
+        give_credits(polar_sandbox, meter_id, 100, name)
+    before = len(polar_sandbox.requests)
+    with guarding(polar_sandbox.url, tmp_path, requests_per_minute=6) as guard:
+        for name in ("a/1", "a/2", "a/3"):
+            guard.balance(name)
+
+    assert len(polar_sandbox.requests) - before <= 6
+
+
+def test_a_clock_set_back_a_little_does_not_make_polar_unreachable(
+    polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """What is refused is refused, and not let through because the time is odd."""
+    a_customer_with(polar_sandbox, 100)
+    clock = Clock()
+    with guarding(polar_sandbox.url, tmp_path, clock=clock) as guard:
+        guard.balance(USER)
+        clock.now -= 2.0
+        with pytest.raises(InsufficientCredits):
+            guard.require(USER, 101)

@@ -11,7 +11,17 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from otel_polar import InsufficientCredits
-from tests.credits.support import CALL_TOKENS, USER, a_customer_with, an_application, guarding, make_calls
+from otel_polar.credits import CreditGuard
+from tests.credits.support import (
+    CALL_TOKENS,
+    METER,
+    USER,
+    a_customer_with,
+    an_application,
+    guarding,
+    make_calls,
+    settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +63,7 @@ def test_processes_cannot_pass_on_the_same_credit(polar_sandbox: SandboxServer, 
     """The workers of a server answer the same user at the same moment."""
     a_customer_with(polar_sandbox, 1_000)
     with ExitStack() as stack:
-        children = [stack.enter_context(child(polar_sandbox, tmp_path, 100, 5)) for _ in range(4)]
+        children = [stack.enter_context(child(polar_sandbox, tmp_path, 100, 7)) for _ in range(2)]
         for one in children:
             one.tell()
         told = [one.hear().split() for one in children]
@@ -111,3 +121,39 @@ def test_what_waits_in_the_outbox_of_another_process_is_pending(polar_sandbox: S
             one.tell()
 
             assert one.hear() == "1 insufficient"
+
+
+def test_a_rate_card_that_is_wrong_by_now_does_not_leave_a_forked_child_its_parents_file(
+    polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Somebody may be writing it when a server starts another worker."""
+    a_customer_with(polar_sandbox, 1_000)
+    card = tmp_path / "card.toml"
+    card.write_text('version = "1"\n[[prices]]\nprovider = "*"\nmodel = "*"\nusd_per_request = "1"\n')
+    guard = CreditGuard(METER, settings=settings(polar_sandbox.url, tmp_path, rate_card=card))
+    engine = guard._engine
+    card.write_text("half of")
+    guard.after_fork_in_child()
+
+    assert guard._engine is not engine
+    guard.require(USER, 1).release()
+    guard.close()
+    engine.close()
+
+
+def test_what_a_killed_process_has_recorded_counts_before_it_is_adopted(
+    polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """A worker dies with a call on disk; another one, which may adopt the file, only does so after a while."""
+    a_customer_with(polar_sandbox, 10_000)
+    with an_application(polar_sandbox.url, tmp_path) as processor, guarding(polar_sandbox.url, tmp_path) as guard:
+        assert guard.balance(USER).pending == 0
+        pid = os.fork()
+        if pid == 0:
+            try:
+                make_calls(processor, 2)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+
+        assert guard.balance(USER).pending == 2 * CALL_TOKENS

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import stat
-from decimal import Decimal
+import subprocess
+import sys
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otel_polar import InsufficientCredits
-from otel_polar.credits.figures import Reading
+from otel_polar.credits.figures import ZERO, OwnUsage, Reading, balance_of
 from otel_polar.credits.process import own_process
 from otel_polar.credits.store import FILE_NAME, Account, Store
 from otel_polar.errors import OutboxError
@@ -102,12 +104,39 @@ def test_nobody_asks_while_polar_wants_a_pause(store: Store) -> None:
 
 
 def test_a_clock_that_is_set_back_does_not_stop_anything(store: Store) -> None:
-    """What is from the future counts for nothing, or it would for hours."""
+    """What was reserved a moment before may still be used, but for no longer than anything else."""
     reserve(store, now=NOW + 7_200)
     assert store.may_ask(5, per_minute=5, now=NOW + 7_200)
 
-    assert reserve(store) is not None
+    assert reserve(store) is None
     assert store.may_ask(5, per_minute=5, now=NOW)
+    store.tidy_up(now=NOW, seen_for_s=60.0)
+    assert reserve(store, now=NOW + 899) is None
+    assert reserve(store, now=NOW + 901) is not None
+
+
+def test_another_guard_does_not_take_this_ones_lock(store: Store, tmp_path: Path) -> None:
+    """Closing a file takes every lock on it from the process: a second process would write at the same moment."""
+    reserve(store)
+    other = Store(tmp_path, reservation_s=900.0)
+    with store._transaction("BEGIN IMMEDIATE"):
+        assert other.account("user", "meter", now=NOW, seen_until=0.0).reserved == HUNDRED
+        script = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+        second = subprocess.run(
+            [sys.executable, "-c", script, str(store.path)], capture_output=True, text=True, check=False
+        )
+    other.close()
+
+    assert "database is locked" in second.stderr
+
+
+def test_the_applications_decimals_do_not_round_credits(store: Store) -> None:
+    """It may have any precision, and credits are exact."""
+    reading = Reading(NOW, is_known=True, credited=Decimal(1_234_567_890), consumed=Decimal(1_234_567_889))
+    with localcontext(prec=3):
+        assert balance_of(reading, OwnUsage(Decimal(12_345), ZERO), Decimal(1), is_stale=False).available == -12_345
+        reserve(store)
+        assert store.account("user", "meter", now=NOW, seen_until=0.0).reserved == HUNDRED
 
 
 def test_an_older_reading_does_not_replace_a_younger_one(store: Store) -> None:
@@ -169,8 +198,11 @@ def test_a_damaged_file_is_as_told_and_said_once(
         assert guard.require(USER, 1).decision.verdict == "covered"
 
 
-def test_a_file_that_others_hold_stalls_nobody(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_a_file_that_others_hold_stalls_nobody(
+    polar_sandbox: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A debugger, a backup, a process that was stopped: the application goes on."""
+    monkeypatch.setattr("otel_polar.credits.store.MAX_LOCK_WAIT_S", 0.1)
     a_customer_with(polar_sandbox, 100)
     with guarding(polar_sandbox.url, tmp_path) as guard:
         guard.require(USER, 1).release()

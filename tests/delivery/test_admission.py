@@ -13,16 +13,23 @@ import pytest
 from otel_polar.delivery.admission import (
     FIRST_WAIT_S,
     LIST_FROM,
-    MAX_WAIT_S,
+    MAX_LIST_FAILURES,
     NO_CUSTOMER,
     NOT_ASKED,
     TROUBLE_WAIT_S,
+    USUAL_MAX_WAIT_S,
     Admission,
 )
 from otel_polar.delivery.known_customers import FILE_NAME, MAX_AGE_DAYS, KnownCustomers
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
-from otel_polar.errors import PolarDeniedError, PolarError, PolarRateLimitedError, PolarUnreachableError
+from otel_polar.errors import (
+    PolarDeniedError,
+    PolarError,
+    PolarRateLimitedError,
+    PolarRefusedError,
+    PolarUnreachableError,
+)
 from otel_polar.polar_api.budget import BURST_REQUESTS, Budget
 from tests.delivery.support import NOON, ready
 
@@ -132,14 +139,14 @@ def test_they_go_when_somebody_has_created_the_customer(outbox: Outbox) -> None:
     assert admit(own, outbox, after_s=FIRST_WAIT_S + 0.1) == [0]
 
 
-def test_nobody_is_asked_for_less_and_less_often_up_to_an_hour(outbox: Outbox) -> None:
-    """Some users never become customers."""
+def test_nobody_is_asked_for_less_and_less_often_up_to_some_minutes(outbox: Outbox) -> None:
+    """Some users never become customers, and who does pays from soon after."""
     polar = PolarsCustomers()
     own = admission(polar)
     put(outbox, "bob")
     at: list[float] = []
     elapsed_s = 0.0
-    while elapsed_s < 6 * MAX_WAIT_S:
+    while elapsed_s < 10 * USUAL_MAX_WAIT_S:
         admit(own, outbox, after_s=elapsed_s)
         at.append(elapsed_s)
         due_at = outbox.next_due_at(NOON + elapsed_s)
@@ -149,7 +156,7 @@ def test_nobody_is_asked_for_less_and_less_often_up_to_an_hour(outbox: Outbox) -
     waits = [round(later - earlier, 1) for earlier, later in pairwise(at)]
     assert len(polar.asked) == len(at)
     assert waits[:3] == [5.0, 10.0, 20.0]
-    assert set(waits[-3:]) == {MAX_WAIT_S}
+    assert set(waits[-3:]) == {USUAL_MAX_WAIT_S}
 
 
 def test_new_events_of_nobody_wait_for_the_same_question(outbox: Outbox) -> None:
@@ -335,3 +342,110 @@ def test_a_directory_that_cannot_be_written_only_costs_questions(tmp_path: Path)
     known.add(["alice"], NOON)
 
     assert known.has("alice", NOON)
+
+
+def test_a_number_that_python_does_not_read_is_a_damaged_line(tmp_path: Path) -> None:
+    """An error there would stop all delivery for ever."""
+    (tmp_path / FILE_NAME).write_text(f"{'0' * 32} {'9' * 5_000}\n")
+
+    assert not KnownCustomers(tmp_path).has("alice", NOON)
+
+
+class Hostile(PolarsCustomers):
+    """Fails on one customer, or on the list."""
+
+    def __init__(self, there: list[str], failing: str | int, failure: PolarError) -> None:
+        super().__init__(there)
+        self.failing = failing
+        self.failure = failure
+
+    def has_customer(self, external_id: str, /) -> bool:
+        found = super().has_customer(external_id)
+        if external_id == self.failing:
+            raise self.failure
+        return found
+
+    def customers_on(self, page: int, /) -> tuple[list[str], int]:
+        found = super().customers_on(page)
+        if page == self.failing:
+            raise self.failure
+        return found
+
+
+@pytest.mark.parametrize("failure", [PolarUnreachableError("500"), PolarRefusedError("422", status=422)])
+def test_a_customer_on_whom_polar_fails_does_not_stop_the_others(outbox: Outbox, failure: PolarError) -> None:
+    """Its event is the oldest, and would be asked for first, again and again."""
+    own = admission(Hostile(["alice"], "poison", failure))
+    put(outbox, "poison", "alice")
+
+    sent = [*admit(own, outbox), *admit(own, outbox, after_s=TROUBLE_WAIT_S + 1.0)]
+
+    assert sent == [1]
+    assert outbox.waiting() == 1
+
+
+def test_a_list_that_fails_in_the_middle_is_given_up_and_each_is_asked_for(outbox: Outbox) -> None:
+    """One customer that cannot be read would hold up everybody."""
+    everybody = [f"user_{number}" for number in range(250)]
+    own = admission(Hostile(everybody, 2, PolarUnreachableError("500")))
+    put(outbox, *everybody[100 : 100 + LIST_FROM + 1])
+
+    sent = [admit(own, outbox, after_s=number * (TROUBLE_WAIT_S + 1.0)) for number in range(MAX_LIST_FAILURES + 1)]
+
+    assert sent == [[]] * MAX_LIST_FAILURES + [list(range(LIST_FROM + 1))]
+
+
+def test_thousands_of_unknown_customers_hold_up_nobody_who_is_known(outbox: Outbox) -> None:
+    """They would fill batch after batch, until each has been asked for."""
+    budget = Budget(100.0)
+
+    class Spending(PolarsCustomers):
+        now = 0.0
+
+        def has_customer(self, external_id: str, /) -> bool:
+            budget.spend(self.now)
+            return super().has_customer(external_id)
+
+        def customers_on(self, page: int, /) -> tuple[list[str], int]:
+            budget.spend(self.now)
+            return super().customers_on(page)
+
+    polar = Spending(["alice"])
+    own = Admission(polar, KnownCustomers(None), budget=budget, notices=Notices())
+    put(outbox, "alice")
+    assert admit(own, outbox) == [0]
+    put(outbox, *[f"bot_{number}" for number in range(1_200)], "alice")
+
+    steps = 0
+    while not (sent := admit(own, outbox, after_s=polar.now)):
+        steps += 1
+        polar.now += budget.wait_s(polar.now)
+    assert sent == [1_200]
+    assert steps <= 3
+
+
+def test_those_who_stay_absent_do_not_use_up_the_budget(outbox: Outbox) -> None:
+    """Ten thousand visitors who never sign up are asked about with a part of it."""
+    polar = PolarsCustomers()
+    own = admission(polar, requests_per_minute=3_000.0)
+    for first in range(0, 500, 100):
+        put(outbox, *[f"bot_{number}" for number in range(first, first + 100)], first=first)
+    monotonic = 0.0
+    while monotonic < 600.0:
+        admit(own, outbox, after_s=monotonic)
+        monotonic += 5.0
+    before = len(polar.asked)
+    while monotonic < 1_200.0:
+        admit(own, outbox, after_s=monotonic)
+        monotonic += 5.0
+
+    assert (len(polar.asked) - before) / 10.0 <= 0.2 * 3_000.0
+
+
+def test_half_a_character_is_left_to_the_sending(outbox: Outbox) -> None:
+    """It cannot be written in an address, and an error would stop all delivery."""
+    ready(outbox, [0], body=body(0, "us\ud800er"))
+    polar = PolarsCustomers()
+
+    assert admit(admission(polar), outbox) == [0]
+    assert polar.asked == []

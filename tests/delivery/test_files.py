@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sqlite3
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otel_polar.delivery.files import OutboxDirectory, directory_name
+from otel_polar.delivery.glance import glance
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # A process that takes a file for itself, records a call, says so, and waits to be killed.
 OWNER = """
@@ -261,3 +263,66 @@ def test_a_file_that_cannot_be_made_is_an_error_that_names_it(
 
     with pytest.raises(OutboxError, match=r"outbox-.*\.db cannot be made: database or disk is full"):
         directory.create()
+
+
+_DMS_BYTE = 128
+"""Of the index of a write-ahead log: whoever has the file open holds it (SQLite, src/os_unix.c)."""
+
+
+def locks_on(path: Path) -> set[int]:
+    """The first bytes of the ranges that this process has locked of a file."""
+    inode = path.stat().st_ino
+    fields = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+    return {
+        int(each[6])
+        for each in fields
+        if each[1] == "POSIX" and int(each[4]) == os.getpid() and int(each[5].rpartition(":")[2]) == inode
+    }
+
+
+def leave_behind(path: Path) -> None:
+    """A file whose process was killed, with something in its log."""
+    script = "import os, pathlib, sys\nfrom otel_polar.delivery.outbox import Outbox\n"
+    script += "outbox = Outbox(pathlib.Path(sys.argv[1]))\n"
+    script += "outbox.database.write('INSERT INTO intake (recorded_at, call) VALUES (1, 1)', ())\nos._exit(0)"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells who has which lock")
+def test_an_adopted_file_keeps_sqlites_locks(directory: OutboxDirectory) -> None:
+    """Without them the next one to look takes the file for a dead process's, and empties the index under its owner."""
+    leave_behind(directory.path / "outbox-00000000.db")
+    own = directory.open_own()
+    index = own.path.with_name(f"{own.path.name}-shm")
+
+    assert _DMS_BYTE in locks_on(index)
+    with glance(own.path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() != (0,)
+    assert _DMS_BYTE in locks_on(index)
+    assert locks_on(own.path)
+    own.release()
+
+
+def test_a_file_of_whose_index_somebody_deprived_its_owner_is_not_looked_at_by_that_one(
+    directory: OutboxDirectory,
+) -> None:
+    """It would be copied, and closing what was read would take the owner's locks."""
+    own = directory.open_own()
+    own.outbox.database.write("INSERT INTO intake (recorded_at, call) VALUES (1, 'x')", ())
+    own.path.with_name(f"{own.path.name}-shm").unlink()
+
+    with pytest.raises(OutboxError, match="removed"), glance(own.path):
+        pass
+    assert locks_on(own.path)
+    own.release()
+
+
+def test_a_file_that_is_looked_at_meanwhile_is_adopted_later(tmp_path: Path) -> None:
+    """SQLite shares within a process what it has opened: it would be for reading only for ever."""
+    path = tmp_path / "outbox-00000000.db"
+    leave_behind(path)
+
+    with glance(path), pytest.raises(OutboxError, match="readonly"):
+        Outbox(path)
+    Outbox(path).close()

@@ -17,13 +17,11 @@ from otel_polar.billing.call import external_id
 from otel_polar.billing.customer import Customer, Unattributed
 from otel_polar.delivery.files import OutboxDirectory
 from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.glance import glance
 from otel_polar.delivery.locks import is_locked, try_lock
 from otel_polar.delivery.looking import OutboxView
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.outbox import Outbox
 from otel_polar.delivery.rows import Decided, State
-from otel_polar.errors import OutboxError
 from tests.delivery.support import NOON, a_body, a_call, a_record, damage_page, ready
 
 if TYPE_CHECKING:
@@ -360,23 +358,3 @@ def test_there_is_nothing_in_a_directory_that_is_not_there(tmp_path: Path) -> No
     view = OutboxView(tmp_path / "none")
 
     assert (list(view.calls()), view.files(), view.put_aside()) == ([], [], [])
-
-
-def test_a_process_that_looks_at_a_file_does_not_open_it_for_writing_meanwhile(tmp_path: Path) -> None:
-    """SQLite would let it read only, for as long as it has it; so it is adopted later."""
-    path = tmp_path / "outbox-11111111.db"
-    outbox = Outbox(path)
-    outbox.record(a_record(1), NOON)
-    outbox.take_in()
-
-    with glance(path) as connection:
-        assert connection.execute("SELECT count(*) FROM intake").fetchall() == [(1,)]
-        with pytest.raises(OutboxError, match="is being looked at by this process"):
-            Outbox(path)
-        outbox.record(a_record(2), NOON)
-        outbox.take_in()
-    outbox.close()
-
-    again = Outbox(path)
-    assert again.undecided() == 2
-    again.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from tests.delivery.support import NOON, FarEnd, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from otel_polar.delivery.polar import Outcome
 
@@ -53,6 +55,22 @@ def test_accepted_events_are_settled(outbox: Outbox) -> None:
 
     assert far_end.batches == [["event-1", "event-2"]]
     assert outbox.waiting() == 0
+
+
+def test_events_are_settled_when_the_answer_has_come(tmp_path: Path) -> None:
+    """Credits take what was settled before Polar was asked about a balance for something that Polar had then."""
+    outbox = Outbox(tmp_path / "outbox-00000000.db")
+    ready(outbox, [1])
+
+    def slow(_: Sequence[str]) -> Outcome:
+        threading.Event().wait(0.05)
+        return Accepted(1, 0)
+
+    send(Sender(slow, budget=Budget(600.0), notices=Notices(), jitter=lambda: 1.0), outbox)
+
+    ((settled_at,),) = outbox.database.read("SELECT settled_at FROM events")
+    assert NOON + 0.04 < settled_at < NOON + 10.0
+    outbox.close()
 
 
 def test_events_at_fault_are_rejected_and_the_rest_goes_at_once(outbox: Outbox) -> None:
@@ -139,7 +157,8 @@ def test_a_rate_limit_is_waited_for_even_in_a_hurry(outbox: Outbox) -> None:
     send(sender, outbox)
     sender.retry_now()
 
-    assert sender.wait_s(1.0) == 59.0
+    # From the answer on.
+    assert 59.0 <= sender.wait_s(1.0) < 60.0
     assert outbox.waiting() == 1
 
 
