@@ -28,6 +28,7 @@ from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
 from otel_polar.billing.usage import TokenUsage
 from otel_polar.delivery.rows import State
+from otel_polar.settings.credits import CreditSettings
 from otel_polar.settings.field import settings_in
 from otel_polar.settings.file import load_config
 from otel_polar.settings.serve import KafkaSettings, ServeSettings
@@ -77,6 +78,13 @@ def test_the_table_of_the_service_is_that_of_its_settings() -> None:
 
     assert rows == [(name, each["variable"]) for name, each in known.items()]
     assert [name for name, each in known.items() if f"| {each['about']} |" not in README] == []
+
+
+def test_the_table_of_the_guard_is_that_of_its_settings() -> None:
+    """The same of the balance guard's."""
+    rows = re.findall(r"^  \| `(OTEL_POLAR_CREDITS_\w+)` \| (.*) \| (.*) \|$", README, flags=re.MULTILINE)
+
+    assert rows == [(each["variable"], each["unit"], each["about"]) for each in settings_in(CreditSettings).values()]
 
 
 def test_the_event_is_the_one_that_is_built() -> None:

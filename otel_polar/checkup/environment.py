@@ -10,6 +10,7 @@ from otel_polar.checkup.finding import Finding, note, problem, warning, well
 from otel_polar.errors import ConfigError
 from otel_polar.polar_api.client import SERVERS
 from otel_polar.settings import DEFAULT_REQUESTS_PER_MINUTE, Settings
+from otel_polar.settings.credits import CreditSettings
 from otel_polar.settings.field import settings_in
 from otel_polar.settings.serve import KafkaSettings, ServeSettings
 
@@ -45,7 +46,7 @@ _OTHER_TOKENS: Final[Mapping[str, str]] = {
 
 def known_variables() -> frozenset[str]:
     """Every variable that this package reads."""
-    tables = (Settings, ServeSettings, KafkaSettings)
+    tables = (Settings, ServeSettings, KafkaSettings, CreditSettings)
     return frozenset(metadata["variable"] for table in tables for metadata in settings_in(table).values()) - {""}
 
 

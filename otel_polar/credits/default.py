@@ -1,24 +1,16 @@
-"""One guard for the whole process, made from the environment when it is first needed, and short names for it.
-
-==================================== ================================================ ==========
-variable                             what                                             default
-==================================== ================================================ ==========
-``OTEL_POLAR_CREDITS_METER``         the meter's name or id on Polar                  none
-``OTEL_POLAR_CREDITS_MODE``          ``enforce`` or ``shadow``                        ``enforce``
-``OTEL_POLAR_CREDITS_UNREACHABLE``   ``allow`` or ``refuse``, if nobody can tell      ``allow``
-``OTEL_POLAR_CREDITS_UNKNOWN``       ``allow`` or ``refuse``, customers without any   ``refuse``
-==================================== ================================================ ==========
-"""
+"""One guard for the whole process, made from the environment when it is first needed, and short names for it."""
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from otel_polar.credits.guard import CreditGuard
 from otel_polar.errors import ConfigError
 from otel_polar.settings import Settings
+from otel_polar.settings.credits import CreditSettings
+from otel_polar.settings.field import load_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +20,6 @@ if TYPE_CHECKING:
     from otel_polar.credits.figures import Balance
 
 METER: Final = "OTEL_POLAR_CREDITS_METER"
-_VARIABLES: Final = {
-    "mode": "OTEL_POLAR_CREDITS_MODE",
-    "when_unreachable": "OTEL_POLAR_CREDITS_UNREACHABLE",
-    "when_unknown": "OTEL_POLAR_CREDITS_UNKNOWN",
-}
 
 
 class _Default:
@@ -68,20 +55,11 @@ def use(guard: CreditGuard) -> None:
 
 
 def from_environment(environ: Mapping[str, str]) -> CreditGuard:
-    """A guard by the variables above. Errors as for :func:`default_guard`."""
-    meter = environ.get(METER, "").strip()
-    if not meter:
+    """A guard by the variables of :class:`CreditSettings`. Errors as for :func:`default_guard`."""
+    told = load_values(CreditSettings, {}, environ)
+    if "meter" not in told:
         raise ConfigError(f"{METER} is not set: it names the meter on Polar whose credits are guarded")
-    told: dict[str, Any] = {}
-    for option, variable in _VARIABLES.items():
-        if value := environ.get(variable, "").strip():
-            told[option] = value
-    try:
-        return CreditGuard(meter, settings=Settings.load(environ), **told)
-    except ConfigError as error:
-        # By the name that the reader has written.
-        found = next((variable for option, variable in _VARIABLES.items() if str(error).startswith(f"{option} ")), None)
-        raise (error if found is None else ConfigError(f"{found}: {error}")) from None
+    return CreditGuard(**told, settings=Settings.load(environ))
 
 
 def balance(customer: str) -> Balance:

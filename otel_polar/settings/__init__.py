@@ -10,6 +10,7 @@ option, the variable, the value and the limit.
     identity.py  who pays                                 capture.py   which spans there are
     delivery.py  from disk to Polar                       field.py     what one option is
     serve.py     the service's own options                file.py      all of them from a file
+    credits.py   the balance guard's own options
 """
 
 from __future__ import annotations
