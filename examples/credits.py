@@ -13,20 +13,22 @@ from openai import OpenAI
 from opentelemetry.sdk.trace import TracerProvider
 from polar.v2026_10 import Polar
 
-from otel_polar import InsufficientCredits, PolarInstrumentor, bill_to
+from otel_polar import InsufficientCredits, PolarInstrumentor, bill_to, ensure_customer
 from otel_polar.credits import CreditGuard
 
-USER = "user_42"
+USER = "prepaid_user"
 NANOS = 1_000_000_000  # billionths of a dollar, in which cost_nanos is counted
 MODEL = "gpt-4o-mini"
+METER = "Prepaid cost"
 
 
 def sell_credits() -> None:
     """Once: a meter over what calls cost, and a free product with a hundredth of a dollar of it."""
+    if ensure_customer(USER, email="prepaid@example.com").how == "there already":
+        return
     with Polar(os.environ["POLAR_ACCESS_TOKEN"], base_url=os.environ.get("POLAR_BASE_URL")) as polar:
-        polar.customers.create(email="alice@example.com", external_id=USER)
         meter = polar.meters.create(
-            name="LLM cost",
+            name=METER,
             filter={"conjunction": "and", "clauses": [{"property": "name", "operator": "eq", "value": "llm_usage"}]},
             aggregation={"func": "sum", "property": "cost_nanos"},
         )
@@ -61,7 +63,7 @@ def ask(guard: CreditGuard) -> None:
 sell_credits()
 provider = TracerProvider()
 PolarInstrumentor().instrument(tracer_provider=provider)
-guard = CreditGuard("LLM cost")
+guard = CreditGuard(METER)
 both_are_here = threading.Barrier(2)
 calls = [threading.Thread(target=ask, args=(guard,)) for _ in range(2)]
 for call in calls:

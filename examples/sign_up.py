@@ -7,16 +7,15 @@ and the customer is there already.
 
 import sys
 
-from otel_polar import ensure_customer
-from otel_polar.errors import PolarError
+from otel_polar import OtelPolarError, ensure_customer
 
 
 def sign_up(user_id: str, email: str, name: str) -> None:
     """A part of what yours does."""
     try:
         customer = ensure_customer(user_id, email=email, name=name)  # the id you give bill_to
-    except PolarError as error:
-        # Nobody is turned away because Polar is down: `otel-polar customers sync` makes up for it at night.
+    except OtelPolarError as error:
+        # Nobody is turned away for that: `otel-polar customers sync` makes up for it at night.
         print(f"no customer yet: {error}", file=sys.stderr)
     else:
         print(user_id, customer.how, customer.id)

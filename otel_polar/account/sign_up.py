@@ -104,7 +104,7 @@ def checked_email(email: object) -> str:
     text = email.strip() if isinstance(email, str) else ""
     user, _, host = text.rpartition("@")
     if not user or not host or not text.isprintable() or " " in text:
-        raise ConfigError("the user's email is none: Polar creates no customer without one")
+        raise ConfigError("the user's email is not an address, without which Polar creates no customer")
     return text
 
 

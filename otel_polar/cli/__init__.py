@@ -46,6 +46,9 @@ def main() -> None:
 
 def _finish_writing() -> None:
     """Write what is left; if nobody reads it any more, that is how the command ends."""
+    if sys.stdout is None:
+        # It was started without one.
+        return
     try:
         sys.stdout.flush()
     except BrokenPipeError:

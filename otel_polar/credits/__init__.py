@@ -21,7 +21,7 @@ Importing this takes half a second, for SQLite and the client of Polar's API; ``
     lookups.py    Polar, within its budget                  estimate.py   what a call is going to cost
     keeper.py     the thread that keeps it all young        later.py      for asynchronous code
     decisions.py  decisions and reservations                process.py    who made a reservation
-    default.py    a guard from the environment
+    default.py    a guard from the environment       payer.py      whose event it is
 """
 
 from otel_polar.credits.decisions import Decision, Reservation

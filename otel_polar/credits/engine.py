@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from otel_polar.credits.figures import NOTHING, balance_of
 from otel_polar.credits.keeper import Keeper
 from otel_polar.credits.lookups import BudgetSpentError, Lookups
-from otel_polar.credits.outboxes import Outboxes, payer_of
+from otel_polar.credits.outboxes import Outboxes
+from otel_polar.credits.payer import payer_of
 from otel_polar.credits.process import own_process
 from otel_polar.credits.store import CLOCK_STEP_S, Store
 from otel_polar.errors import ConfigError, OutboxError, PolarError

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from otel_polar.billing.call import ModelCall, external_id
 from otel_polar.billing.money import EXACT
 from otel_polar.credits.figures import ZERO, OwnUsage
+from otel_polar.credits.payer import payer_in
 from otel_polar.delivery.decide import decide, decide_measurement
 from otel_polar.delivery.forks import owns_files
-from otel_polar.delivery.glance import glance
+from otel_polar.delivery.glance import MovedError, glance
 from otel_polar.delivery.journal import outbox_of, segments_of
 from otel_polar.delivery.ledger_rows import consumed_of
 from otel_polar.delivery.lines import calls_of, read_open_lines
@@ -54,6 +55,7 @@ MAX_REMEMBERED: Final = 50_000
 TAIL_ROWS: Final = 5_000
 """Of a file that is seen for the first time."""
 
+TRIES: Final = 5
 MAX_RECORDED: Final = 20_000
 """Calls of a file that are not decided yet, which takes seconds: more of them are told of, and not counted."""
 
@@ -149,7 +151,7 @@ class Outboxes:
                     recorded[path.name] = {**self._recorded.get(path.name, {}), **left}
                     continue
                 try:
-                    recorded[path.name] = dict(self._look_at(path, now, understood))
+                    recorded[path.name] = self._look_until_it_rests(path, now, understood)
                 except (OutboxError, OSError, ValueError) as error:
                     self.trouble = str(error)
                     recorded[path.name] = self._recorded.get(path.name, {})
@@ -174,6 +176,15 @@ class Outboxes:
         self._ready = {}
         self._items = OrderedDict((key, item) for key, item in self._items.items() if item.sent_at is not None)
         self._is_changed = True
+
+    def _look_until_it_rests(
+        self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
+    ) -> dict[str, _Item]:
+        for _ in range(TRIES - 1):
+            # Its owner has just begun to write to it.
+            with suppress(MovedError):
+                return dict(self._look_at(path, now, understood))
+        return dict(self._look_at(path, now, understood))
 
     def _look_at(
         self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
@@ -244,7 +255,7 @@ class Outboxes:
 
     def _see(self, external: str, state: str, sent_at: float | None, body: str | None, now: float) -> None:
         event = read_body(body)
-        payer = None if event is None else _payer_in(event)
+        payer = None if event is None else payer_in(event)
         if event is None or payer is None:
             return
         # What the ledger says is not later than now, whatever became of the clock.
@@ -270,7 +281,7 @@ class Outboxes:
             decided = decide_measurement(recorded, call, parent_id=None, notices=silent, now=now)
             key = call.external_id
         event = read_body(decided.body)
-        payer = None if event is None else _payer_in(event)
+        payer = None if event is None else payer_in(event)
         return None if event is None or payer is None else (key, _Item(payer, self._amount(event), None))
 
     def _amount(self, event: Mapping[str, Any]) -> Decimal:
@@ -309,15 +320,3 @@ class _SilentNotices(Notices):
 
     def error(self, key: str, message: str, *arguments: object) -> None:
         pass
-
-
-def payer_of(*, external_id: str | None = None, polar_id: str | None = None) -> str:
-    """Who pays, by your id or by Polar's."""
-    return f"external:{external_id}" if external_id is not None else f"polar:{polar_id}"
-
-
-def _payer_in(event: Mapping[str, Any]) -> str | None:
-    external, polar_id = event.get("external_customer_id"), event.get("customer_id")
-    if isinstance(external, str):
-        return payer_of(external_id=external)
-    return payer_of(polar_id=polar_id) if isinstance(polar_id, str) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,16 @@ from otel_polar.billing.customer import Customer, Unattributed
 from otel_polar.billing.pricing import Price
 from otel_polar.billing.usage import TokenUsage, Unmetered
 from otel_polar.credits.metering import MeterRule
-from otel_polar.credits.outboxes import REMEMBERED_S, Outboxes, payer_of
+from otel_polar.credits.outboxes import REMEMBERED_S, Outboxes
+from otel_polar.credits.payer import payer_of
+from otel_polar.delivery.glance import MovedError, glance
 from otel_polar.delivery.rows import Decided, State
 from otel_polar.polar_api.meters import Counting, Meter, Unit
 from tests.delivery.support import NOON, a_record, ready, settings
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
     from pathlib import Path
 
     from otel_polar.delivery.outbox import Outbox
@@ -201,3 +206,24 @@ def test_tokens_of_every_kind_are_those_of_the_event(outbox: Outbox, tmp_path: P
     outbox.record(a_record(1, usage=usage), NOON)
 
     assert waiting(looking_at(tmp_path)) == 1_100
+
+
+def test_a_file_that_changes_while_it_is_looked_at_is_looked_at_again(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner has begun to write: that is no trouble, and nothing of it is missing."""
+    ready(outbox, [1])
+    moved = iter([True, True])
+
+    @contextmanager
+    def changing(path: Path) -> Iterator[sqlite3.Connection]:
+        with glance(path) as connection:
+            yield connection
+        if next(moved, False):
+            raise MovedError("it has changed")
+
+    monkeypatch.setattr("otel_polar.credits.outboxes.glance", changing)
+    outboxes = looking_at(tmp_path)
+
+    assert waiting(outboxes) == 1
+    assert outboxes.trouble is None
