@@ -71,14 +71,17 @@ def _pays(api: PolarApi, state: CustomerState, counting: Sequence[Meter]) -> Ite
             why="Polar passes over the usage of who has none, and does not bill it later.",
             do=("# in Polar: a product with a metered price, and a subscription of the customer to it",),
         )
+    why = "Polar counts some seconds to hours behind."
     for balance in state.meters:
         if balance.meter_id in ours:
             used, credited = plain(balance.consumed_units), plain(balance.credited_units)
             yield note(
                 "customers.balance",
                 f"{ours[balance.meter_id]!r}: {used} used, {credited} credited, {plain(balance.balance)} left",
-                why="Polar counts some seconds to hours behind.",
+                why=why,
             )
+            # It is true of each, and said once.
+            why = ""
 
 
 def _paid_meters(api: PolarApi, state: CustomerState) -> Iterator[str]:

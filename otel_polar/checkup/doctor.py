@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_polar.checkup.application import pipelines_of, provider_in_use
 from otel_polar.checkup.finding import Report
+from otel_polar.checkup.left_out import left_out_findings
 from otel_polar.checkup.sections import SECTIONS
 from otel_polar.checkup.walk import Asked, walk
 
@@ -46,9 +47,8 @@ def doctor(
     wanted = frozenset(sections)
     if unknown := wanted - set(SECTIONS):
         raise ValueError(f"there is no section {min(unknown)!r}; the sections are {', '.join(SECTIONS)}")
-    return Report(
-        tuple(walk(asked_of(provider_in_use() if tracer_provider is None else tracer_provider, wanted, customer)))
-    )
+    asked = asked_of(provider_in_use() if tracer_provider is None else tracer_provider, wanted, customer)
+    return Report((*left_out_findings(asked, is_inside=True), *walk(asked)))
 
 
 def asked_of(provider: Any, sections: frozenset[str] = frozenset(), customer: str | None = None) -> Asked:

@@ -53,12 +53,18 @@ def instrumentation_findings(
     """
     if is_inside and has_openai:
         yield _hooks(found, hooks_active=hooks_active)
-    if not found and not (has_openai and (hooks_active or not is_inside)):
+    elif has_openai and not found:
+        yield note(
+            "instrumentations.hooks", "the openai client is installed; PolarInstrumentor makes spans of its calls"
+        )
+    if not found and not has_openai:
         yield warning(
             "instrumentations.none",
             "nothing is installed that is known to make spans of model calls",
             why="Without them nothing is billed, unless your code or a framework makes its own.",
-            do=("pip install opentelemetry-instrumentation-openai-v2    # or that of your provider",),
+            do=(
+                "pip install opentelemetry-instrumentation-openai-v2 'opentelemetry-util-genai<1.2b0'    # or another",
+            ),
         )
     for each in found:
         yield _omission(each, hooks_active=hooks_active, is_inside=is_inside)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_polar.checkup.environment import setting_findings, variable_findings
 from otel_polar.checkup.finding import Finding, problem, unknown
+from otel_polar.checkup.left_out import SETUP_DO
 from otel_polar.checkup.sections import DEFAULT_WAIT_S, INSIDE
 from otel_polar.checkup.versions import version_findings
 from otel_polar.delivery.forks import owns_files
@@ -91,8 +92,12 @@ def _by(settings: Settings, asked: Asked) -> Iterator[Finding]:
     """What can be looked at with settings that can be used."""
     if asked.wants("settings"):
         yield from _guarded("settings", lambda: setting_findings(settings, asked.environ))
-    if settings.access_token is not None and any(map(asked.wants, ("polar", "customers", "trial"))):
-        yield from _guarded("polar", lambda: _polar(settings, asked))
+    if any(map(asked.wants, ("polar", "customers", "trial"))):
+        if settings.access_token is not None:
+            yield from _guarded("polar", lambda: _polar(settings, asked))
+        elif not asked.wants("settings"):
+            do = ("export POLAR_ACCESS_TOKEN=polar_oat_...",)
+            yield unknown("polar.left_out", "nothing was asked of Polar: there is no access token", do=do)
     if asked.wants("outbox"):
         yield from _guarded("outbox", lambda: _outbox(settings, asked))
     if asked.wants("prices"):
@@ -177,6 +182,13 @@ def _sampler(provider: Any) -> Iterator[Finding]:
 
     if hasattr(provider, "sampler"):
         yield from sampler_findings(provider)
+    else:
+        kind = type(provider).__name__
+        yield unknown(
+            "sampling.left_out",
+            f"nothing was looked at: there is no tracer provider of opentelemetry-sdk, but {kind}",
+            do=SETUP_DO,
+        )
 
 
 def _imports() -> Iterator[Finding]:

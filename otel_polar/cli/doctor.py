@@ -110,18 +110,25 @@ def doctor(
 
 
 def _look(asked: Asked, app: str | None, app_timeout_s: float) -> Iterator[Finding]:
+    from otel_polar.checkup.left_out import left_out_findings  # noqa: PLC0415 - as above
     from otel_polar.checkup.walk import walk  # noqa: PLC0415 - as above
 
     if app is None:
-        yield from walk(_with_provider(asked))
+        asked = _with_provider(asked)
+        yield from left_out_findings(asked, is_inside=asked.provider is not None)
+        yield from walk(asked)
         return
     from otel_polar.checkup import inside  # noqa: PLC0415 - the SDK, which nothing else needs
 
     wanted = frozenset(asked.sections or SECTIONS)
     outside = wanted - inside.SECTIONS
+    yield from left_out_findings(asked, is_inside=True)
     if outside:
         yield from walk(replace(asked, sections=outside))
-    yield from (each for each in inside.look_inside(app, app_timeout_s) if each.section in wanted)
+    # That nothing could be looked at is to be known, whatever was asked for.
+    for each in inside.look_inside(app, app_timeout_s):
+        if each.section in wanted or each.check == inside.SETUP_CHECK:
+            yield each
 
 
 def _with_provider(asked: Asked) -> Asked:

@@ -93,6 +93,9 @@ def compare(
         _take_ours(Report(meeting, asked.only_ours), rows(), asked, customer.names, now)
         meeting.pair()
     report.customers = _customers(meeting, waiting)
+    report.trial_events = sum(
+        sums.events for (_, verdict), sums in meeting.sums("there").items() if verdict is Verdict.TRIAL
+    )
     report.troubles += customer.troubles
     if asked.meters:
         try:
@@ -165,6 +168,8 @@ def _customers(meeting: Meeting, waiting: Counter[tuple[str | None, str]]) -> li
         if verdict not in {Verdict.NOT_EXPECTED, Verdict.UNEXPECTED_THERE}:
             line.here.add(Amounts(*sums))
     for (customer, verdict), sums in meeting.sums("there").items():
+        if verdict is Verdict.TRIAL:
+            continue
         line = line_of(customer)
         line.there.add(Amounts(*sums))
         if verdict in _SIDE_OF_PAIRS:

@@ -13,6 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from otel_polar.billing import trial_event
 from otel_polar.reconciliation.fact import Fact
 from otel_polar.reconciliation.pairing import Event, Pairs, pair_close, pair_loose
 
@@ -41,6 +42,8 @@ class Verdict(StrEnum):
     DOUBLED_THERE = "doubled there"
     UNEXPECTED_THERE = "unexpected there"
     """Polar has it, and the ledger says that Polar rejected it."""
+    TRIAL = "trial"
+    """A test event of ``otel-polar doctor --send-test`` on Polar: no call, so in no ledger."""
     NOT_EXPECTED = "not expected"
     """Ours, not there, and need not be: it waits, was rejected, or was sent just now."""
 
@@ -121,7 +124,7 @@ _PUT_THERE: Final = """
 # Of two of ours that are alike, Polar has the one of which the ledger says so: by standing first.
 _BY_CLOSE: Final = """
     SELECT close, 0, number, content, customer, is_traced, standing FROM here UNION ALL
-    SELECT close, 1, number, content, customer, is_traced, 0 FROM there ORDER BY 1, 2, 7, 3"""
+    SELECT close, 1, number, content, customer, is_traced, 0 FROM there WHERE verdict IS NULL ORDER BY 1, 2, 7, 3"""
 _BY_LOOSE: Final = """
     SELECT loose, 0, number, content, customer, is_traced, standing FROM here WHERE verdict IS NULL UNION ALL
     SELECT loose, 1, number, content, customer, is_traced, 0 FROM there WHERE verdict IS NULL ORDER BY 1, 2, 7, 3"""
@@ -184,6 +187,10 @@ class Meeting:
         """Give every event its verdict; once more, after more events were put."""
         for side in ("here", "there"):
             self._connection.execute(f"UPDATE {side} SET verdict = NULL, partner = NULL WHERE verdict IS NOT NULL")  # noqa: S608 - constants
+        self._connection.execute(
+            "UPDATE there SET verdict = ? WHERE name = ? AND instr(metadata, ?)",
+            (Verdict.TRIAL, trial_event.NAME, f'"{trial_event.TRIAL_KEY}":'),
+        )
         self._pair(_BY_CLOSE, is_close=True)
         self._pair(_BY_LOOSE, is_close=False)
         self._connection.execute(

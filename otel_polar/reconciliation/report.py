@@ -87,13 +87,18 @@ class CustomerLine:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. ``meeting`` has the events, until it is closed; ``troubles`` is what could not be compared."""
+    """What was found.
+
+    ``meeting`` has the events, until it is closed; ``troubles`` is what could not be compared; ``trial_events`` is how
+    many test events of ``otel-polar doctor`` are on Polar, which are left out.
+    """
 
     meeting: Meeting
     only_ours: bool
     customers: list[CustomerLine] = field(default_factory=list)
     meters: list[MeterLine] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    trial_events: int = 0
     requests: int = 0
 
     @property

@@ -102,6 +102,19 @@ def test_what_the_customer_has_used_is_told(api: PolarApi, polar_sandbox: Sandbo
     assert balance.what.startswith("'Calls': 1 used, 0 credited")
 
 
+def test_that_polar_counts_late_is_said_once(api: PolarApi, polar_sandbox: SandboxServer) -> None:
+    """It is true of every meter, and one line is enough."""
+    subscribe(api, customer(api), meter(api))
+    meter(api)
+    api.post("/v1/events/ingest", {"events": [{"name": "llm_usage", "external_customer_id": "user_42"}]})
+    polar_sandbox.wait_for_events(1)
+
+    found = list(customer_findings(api, "user_42", counting=list_meters(api), sent=0))
+
+    balances = [each.why for each in found if each.check == "customers.balance"]
+    assert balances == ["Polar counts some seconds to hours behind.", ""]
+
+
 def test_without_the_meters_what_they_pay_for_is_not_known(api: PolarApi) -> None:
     """The token may lack meters:read; the customer is there all the same."""
     customer(api)

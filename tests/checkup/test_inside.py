@@ -31,6 +31,11 @@ def vanish():
 def serve():
     time.sleep(600)
 
+number = 5
+
+def needs(what):
+    return what
+
 class Factory:
     @staticmethod
     def make():
@@ -62,7 +67,13 @@ def test_the_provider_that_the_set_up_answers_is_looked_at() -> None:
     ("target", "what", "level"),
     [
         ("their_app:fail", "RuntimeError: no database", Level.PROBLEM),
-        ("no_such_app:set_up", "ModuleNotFoundError", Level.PROBLEM),
+        ("their_app:needs", "missing 1 required positional argument", Level.PROBLEM),
+        ("no_such_app:set_up", "there is no module 'no_such_app'", Level.PROBLEM),
+        ("their_app.inner:set_up", "there is no module 'their_app.inner'", Level.PROBLEM),
+        ("their_app:nix", "'their_app' has no 'nix'", Level.PROBLEM),
+        ("their_app:Factory.nix", "'their_app.Factory' has no 'nix'", Level.PROBLEM),
+        ("their_app:number", "'their_app.number' cannot be called: it is of type int", Level.PROBLEM),
+        (":set_up", "'' is no name of a module", Level.PROBLEM),
         ("their_app:vanish", "ended its process (7)", Level.UNKNOWN),
     ],
 )
@@ -72,6 +83,23 @@ def test_a_set_up_that_does_not_return_is_a_finding(target: str, what: str, leve
 
     assert (finding.check, finding.level) == ("application.setup", level)
     assert what in finding.what
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("target", "is_theirs"), [("their_app:fail", True), ("broken_app:set_up", True), ("their_app:nix", False)]
+)
+def test_a_traceback_is_of_their_code_only(
+    target: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], *, is_theirs: bool
+) -> None:
+    """A name that was misspelt needs a sentence; an error in the application needs its place, and not ours."""
+    (tmp_path / "broken_app.py").write_text("import not_there_at_all\n")
+
+    looked(target)
+
+    shown = capfd.readouterr().err
+    assert ("Traceback" in shown) is is_theirs
+    assert "inside.py" not in shown
 
 
 @pytest.mark.usefixtures("here")

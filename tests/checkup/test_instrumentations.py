@@ -100,7 +100,16 @@ def test_openai_without_anybody_who_makes_spans_is_told() -> None:
 
 def test_nothing_at_all_is_told() -> None:
     """Everything else may be well."""
-    assert set(wrong(looked())) == {"instrumentations.none"}
+    (finding,) = looked()
+
+    assert finding.check == "instrumentations.none"
+    assert "openai-v2 'opentelemetry-util-genai<1.2b0'" in finding.do[0], "without the limit it cannot be imported"
+
+
+def test_where_the_openai_client_is_installed_only_the_hooks_are_missed() -> None:
+    """They make its spans, so nothing else is to be installed."""
+    assert told(looked(has_openai=True)) == {"instrumentations.hooks": "warning"}
+    assert told(looked(has_openai=True, is_inside=False)) == {"instrumentations.hooks": "note"}
 
 
 def test_one_that_has_no_model_calls_is_told() -> None:

@@ -157,6 +157,48 @@ def test_an_application_that_cannot_be_looked_at_ends_with_3(polar_sandbox: Sand
     assert "unknown  their_app:set_up ended its process" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("section", "option"),
+    [
+        *(("application", "--app MODULE:FUNCTION"), ("sampling", "--app MODULE:FUNCTION")),
+        *(("propagation", "--app MODULE:FUNCTION"), ("customers", "--customer USER"), ("trial", "--send-test")),
+    ],
+)
+def test_a_section_that_was_not_looked_at_is_not_well(
+    section: str, option: str, polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Who asks for it by name would take silence for a good answer."""
+    done = run_command("doctor", "--only", section, env=environment(polar_sandbox, tmp_path))
+
+    assert done.returncode == 3, done.stdout
+    assert "nothing was looked at" in done.stdout
+    assert option in done.stdout
+
+
+def test_polar_is_not_well_where_it_was_not_asked(tmp_path: Path) -> None:
+    """Without a token nothing can be."""
+    done = run_command("doctor", "--only", "polar", env={"OTEL_POLAR_OUTBOX_DIR": str(tmp_path)})
+
+    assert done.returncode == 3, done.stdout
+    assert "there is no access token" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "what"), [("nothing", 3, "no tracer provider of"), ("nix", 1, "'their_app' has no 'nix'")]
+)
+def test_an_application_without_a_provider_has_no_good_sampler(
+    function: str, code: int, what: str, polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Also where only the sampler was asked for."""
+    (tmp_path / "their_app.py").write_text("def nothing():\n    pass\n")
+    options = ("--only", "sampling", "--app", f"their_app:{function}")
+
+    done = run_command("doctor", *options, env=environment(polar_sandbox, tmp_path), cwd=tmp_path)
+
+    assert done.returncode == code, done.stdout
+    assert what in done.stdout
+
+
 def test_warnings_count_where_it_is_to_be_strict(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
     """For a pipeline that is to stop at anything odd."""
     variables = environment(polar_sandbox, tmp_path, OTEL_TRACES_SAMPLER="traceidratio")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from otel_polar.billing.trial_event import trial_event
 from otel_polar.cli.app import app
 from otel_polar.delivery.looking import OutboxView
 from otel_polar.delivery.rows import State
@@ -79,6 +80,22 @@ def test_equal_is_said_and_ends_with_0(polar_sandbox: SandboxServer, tmp_path: P
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("Equal: 250 events on Polar, $0.00616875 of cost")
+
+
+def test_the_test_event_of_doctor_is_no_difference(polar_sandbox: SandboxServer, tmp_path: Path) -> None:
+    """It is nobody's call, and in no ledger; whoever reads the counts of Polar is told of it."""
+    send(polar_sandbox.url, "/v1/meters/", a_meter("Everything", {"func": "count"}))
+    keep(directory_of(polar_sandbox.url, tmp_path), [a_body(1)])
+    ingest(polar_sandbox.url, [a_body(1), *({**trial_event(n), "timestamp": iso(YESTERDAY)} for n in ("a", "b"))])
+
+    code, report = told(polar_sandbox.url, tmp_path)
+    shown = reconcile(polar_sandbox.url, tmp_path)
+
+    assert (code, differences(report)) == (0, {})
+    assert (report["trial_events"], report["there"]["events"]) == (2, 1)
+    assert [meter["verdict"] for meter in report["meters"]] == ["explained"], "a meter of any name counts them"
+    assert "Equal: 1 event on Polar" in shown.stdout
+    assert "2 test events of doctor left aside" in shown.stdout
 
 
 @pytest.mark.parametrize(

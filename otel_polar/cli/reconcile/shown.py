@@ -29,6 +29,7 @@ COLUMNS: Final = (
 MAX_JSON_DIFFERENCES: Final = 1_000
 _US_PER_S: Final = 1_000_000
 _NOBODY: Final = "-"
+_BESIDE: Final = frozenset({Verdict.NOT_EXPECTED, Verdict.TRIAL})
 
 
 def row_of(finding: Finding) -> dict[str, object]:
@@ -67,8 +68,9 @@ def json_of(report: Report, since_unix_s: float, until_unix_s: float) -> dict[st
         "equal": report.is_equal,
         "complete": not report.troubles,
         "troubles": report.troubles,
-        "counts": {word(verdict): total.counts[verdict] for verdict in Verdict if verdict is not Verdict.NOT_EXPECTED},
+        "counts": {word(verdict): total.counts[verdict] for verdict in Verdict if verdict not in _BESIDE},
         "only_ours": report.only_ours,
+        "trial_events": report.trial_events,
         "waiting": dict(total.waiting),
         "here": _amounts(total.here),
         "there": _amounts(total.there),
@@ -123,6 +125,7 @@ def conclusion(report: Report) -> str:
     waiting = sum(total.waiting.values())
     beside = [
         *([f"{counted(foreign, 'event')} of other senders left aside"] if foreign else []),
+        *([f"{counted(report.trial_events, 'test event')} of doctor left aside"] if report.trial_events else []),
         *(
             [f"{counted(waiting, 'call')} {agreed(waiting, 'waits', 'wait')} here: `otel-polar outbox list`"]
             if waiting
