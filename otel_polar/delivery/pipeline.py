@@ -158,9 +158,9 @@ class Pipeline:
         if self._worker.needs_waking:
             self._worker.wake()
 
-    def force_flush(self, timeout_s: float) -> bool:
-        """Send everything now, for at most *timeout_s* seconds; whether nothing is left."""
-        return self._worker.drain(timeout_s) or self._say_what_waits()
+    def force_flush(self, timeout_s: float, *, at_lasting_trouble: bool = False) -> bool:
+        """Send everything now, for at most *timeout_s* seconds; whether nothing is left. See :meth:`Worker.drain`."""
+        return self._worker.drain(timeout_s, at_lasting_trouble=at_lasting_trouble) or self._say_what_waits()
 
     def shutdown(self) -> None:
         """Send what can be sent within ``shutdown_timeout_s``. Calls that end later are still recorded."""
@@ -202,6 +202,7 @@ class Pipeline:
                 None if self._directory is None else self._directory.path,
                 notices=self.notices,
                 refresh=self._refresh_prices,
+                trouble=lambda: self._telemetry.polar.trouble,
                 clock=self._clock,
             ),
             clock=self._clock,

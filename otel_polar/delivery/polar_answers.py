@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 
 
 class Trouble(NamedTuple):
-    """What was wrong, and when (Unix seconds). ``is_over`` is whether Polar has taken events since."""
+    """What was wrong, and when (Unix seconds). ``is_over`` is whether Polar has taken events since.
+
+    ``is_lasting``: a refused token or address, or nobody there; that does not mend itself while a person looks on, as a
+    rate limit or a server's moment of weakness may.
+    """
 
     at: float
     text: str
     is_over: bool = False
+    is_lasting: bool = False
 
 
 class PolarAnswers:
@@ -30,11 +35,23 @@ class PolarAnswers:
         """A request has ended; *error_type* is a word for what was wrong."""
         text = _what_is_wrong(outcome, status, error_type)
         if text is not None:
-            self.last_trouble = Trouble(now, text)
+            self.last_trouble = Trouble(now, text, is_lasting=_is_lasting(outcome, status))
             return
         self.last_success_at = now
         if self.last_trouble is not None and not self.last_trouble.is_over:
             self.last_trouble = self.last_trouble._replace(is_over=True)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong now, as far as is known."""
+        trouble = self.last_trouble
+        return None if trouble is None or trouble.is_over else trouble
+
+
+def _is_lasting(outcome: Outcome, status: int | None) -> bool:
+    from otel_polar.delivery import polar  # noqa: PLC0415 - slow, but whoever has an outcome has it already
+
+    return isinstance(outcome, polar.Denied) or (isinstance(outcome, polar.Failed) and status is None)
 
 
 def _what_is_wrong(  # noqa: PLR0911 - a table, one line for each outcome

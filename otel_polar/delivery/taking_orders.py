@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from otel_polar.delivery.intake import Intake
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.polar_answers import Trouble
 
 LOOK_S: Final = 1.0
 """How often orders are looked for."""
@@ -70,6 +71,7 @@ class TakingOrders:
         *,
         notices: Notices,
         refresh: Callable[[], object] = lambda: None,
+        trouble: Callable[[], Trouble | None] = lambda: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,6 +79,7 @@ class TakingOrders:
         self._files = None if directory is None else OrderFiles(directory)
         self._notices = notices
         self._refresh = refresh
+        self._trouble = trouble
         self._clock = clock
         self._monotonic = monotonic
         self._look_at = self._not_before = 0.0
@@ -129,12 +132,15 @@ class TakingOrders:
             return
         answer = hurry.answer
         is_over = self._monotonic() > hurry.begun + MAX_HURRY_S or not files.is_there(hurry.order.id)
-        answer.is_complete = is_done or is_over
+        trouble = self._trouble() if is_held_up else None
+        # A person need not wait for what does not mend itself: this process goes on with it at its own pace.
+        answer.is_complete = is_done or is_over or (trouble is not None and trouble.is_lasting)
         if not answer.is_complete and not is_held_up:
             return
         try:
             answer.left = left()
-            answer.why_left = "Polar has to be waited for" if is_held_up else None
+            waits = "Polar has to be waited for" if trouble is None else trouble.text
+            answer.why_left = waits if is_held_up else None
             if (told := answer.dump()) != hurry.told:
                 files.answer(hurry.order.id, hurry.outbox, answer)
                 hurry.told = told

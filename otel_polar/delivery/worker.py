@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class _Drain:
-    """Somebody waits until everything is sent; ``at_first_hold_up``: but not for a Polar that has to be waited for."""
+    """Somebody waits until everything is sent.
 
-    at_first_hold_up: bool
+    ``at_first_hold_up``: but not for a Polar that has to be waited for; ``at_lasting_trouble``: but not where that is
+    because it refuses the token or address, or cannot be reached.
+    """
+
+    at_first_hold_up: bool = False
+    at_lasting_trouble: bool = False
     finished: threading.Event = field(default_factory=threading.Event)
     has_begun: bool = False
     complete: bool = False
@@ -99,9 +104,12 @@ class Worker:
         if self._thread is not None:
             self._wake.put(None)
 
-    def drain(self, timeout_s: float) -> bool:
-        """Send everything that can be sent, for at most *timeout_s* seconds; whether nothing is left."""
-        return self._wait_for(_Drain(at_first_hold_up=False), timeout_s)
+    def drain(self, timeout_s: float, *, at_lasting_trouble: bool = False) -> bool:
+        """Send everything that can be sent, for at most *timeout_s* seconds; whether nothing is left.
+
+        *at_lasting_trouble*: give up as soon as Polar refuses the token or address, or cannot be reached.
+        """
+        return self._wait_for(_Drain(at_lasting_trouble=at_lasting_trouble), timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """Like :meth:`drain`, but give up as soon as Polar would have to be waited for; then end the thread."""
@@ -190,7 +198,7 @@ class Worker:
                 drain.has_begun = True
                 self._delivery.retry_now()
         step = self._delivery.step(NO_REST if drains else self._delivery.rest)
-        finished = [drain for drain in drains if step.is_done or (step.is_held_up and drain.at_first_hold_up)]
+        finished = [drain for drain in drains if step.is_done or (step.is_held_up and self._gives_up(drain))]
         wait_s = step.wait_s
         if self._telemetry is not None:
             # Whoever waited may collect metrics now.
@@ -198,6 +206,13 @@ class Worker:
         for drain in finished:
             self._finish(drain)
         return wait_s
+
+    def _gives_up(self, drain: _Drain) -> bool:
+        """Whether it does not wait for a Polar that has to be waited for."""
+        if drain.at_first_hold_up or not drain.at_lasting_trouble:
+            return drain.at_first_hold_up
+        trouble = None if self._telemetry is None else self._telemetry.polar.trouble
+        return trouble is not None and trouble.is_lasting
 
     def _finish(self, drain: _Drain) -> None:
         drain.complete = self._delivery.is_empty()

@@ -62,7 +62,7 @@ def test_only_what_is_named_is_assigned(applications: Applications, polar_sandbo
     none = applications.run("assign", "bob", "--model", "claude-*", "--yes")
     again = applications.run("assign", "bob", ids[0], "--yes")
 
-    assert (one.returncode, none.returncode, again.returncode) == (0, 0, 0)
+    assert (one.returncode, none.returncode, again.returncode) == (0, 0, 1)
     assert "there is nothing to do" in none.stderr
     assert "Left alone, because of their state: 1 sent" in again.stderr
     (event,) = polar_sandbox.events()

@@ -38,10 +38,27 @@ def test_what_is_on_its_way_or_there_is_never_discarded(
 
     result = applications.run("discard", call["external_id"], "--yes")
 
-    assert result.returncode == 0
+    assert result.returncode == 1, "it was named, and is not discarded"
     assert "Left alone, because of their state: 1 sent" in result.stderr
     assert [each["state"] for each in applications.seen()] == ["sent"]
     assert len(polar_sandbox.events()) == 1
+
+
+def test_a_call_that_is_named_and_not_there_is_said(applications: Applications) -> None:
+    """A slip of the pen must not look like success; filters that fit nothing are none."""
+    applications.leave(1)
+    (call,) = applications.seen()
+
+    wrong = applications.run("discard", "nope", "--yes")
+    one_wrong = applications.run("discard", "nope", call["external_id"], "--yes")
+    commands = (("assign", "alice"), ("release",), ("retry",))
+    others = [applications.run(*command, "nope", "--yes") for command in commands]
+    filters = applications.run("discard", "--model", "nothing-*", "--yes")
+
+    assert [run.returncode for run in (wrong, one_wrong, *others)] == [1] * 5
+    assert all("no such call" in run.stderr.lower() and "nope" in run.stderr for run in (wrong, one_wrong, *others))
+    assert [each["state"] for each in applications.seen()] == ["discarded"]
+    assert filters.returncode == 0, filters.stderr
 
 
 def test_calls_of_an_ended_application_are_discarded_whatever_its_options_were(applications: Applications) -> None:

@@ -105,6 +105,21 @@ def test_without_an_outbox_it_says_where_it_looked(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stdout) == (3, "")
     assert f"there is no {tmp_path}" in result.stderr
+    assert "POLAR_ACCESS_TOKEN" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("outbox", "list"), ("status",)])
+def test_an_outbox_dir_that_cannot_be_used_is_said_to_be_one(command: tuple[str, ...], tmp_path: Path) -> None:
+    """The token has nothing to do with it."""
+    file = tmp_path / "file"
+    file.touch()
+    for outbox_dir, said in ((tmp_path / "none", "there is no"), (file, "is no directory")):
+        result = run_command(*command, env=environment("http://127.0.0.1:9", outbox_dir))
+
+        assert (result.returncode, result.stdout) == (3, "")
+        assert said in result.stderr
+        assert f"{outbox_dir} (outbox_dir, OTEL_POLAR_OUTBOX_DIR)" in result.stderr
+        assert "POLAR_ACCESS_TOKEN" not in result.stderr
 
 
 def test_a_damaged_file_is_said(env: dict[str, str], tmp_path: Path) -> None:

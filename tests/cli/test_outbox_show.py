@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from otel_polar.billing.customer import NOBODY
@@ -29,6 +30,8 @@ def test_everything_that_is_known_of_a_call_is_shown(polar_sandbox: SandboxServe
         programs = run_command("outbox", "show", "--json", f"{1:032x}", env=env)
 
     assert people.returncode == 0, people.stderr
+    assert re.search(r"start *│ \d+ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)", people.stdout), people.stdout
+    assert "┃ field" in people.stdout
     for said in ("Polar has it", "alice", '"cost_nanos": 21000', '"plan": "pro"', "uncached_input", "nothing is left"):
         assert said in people.stdout
     told = json.loads(programs.stdout)

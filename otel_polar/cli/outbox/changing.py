@@ -21,6 +21,7 @@ from otel_polar.cli.outbox.shown import troubles_of
 from otel_polar.cli.outbox.which import Worth, show_which
 from otel_polar.cli.output import Ending, confirm, end, failing, print_json, say, working
 from otel_polar.cli.prices import price_book
+from otel_polar.cli.printable import printable
 from otel_polar.cli.words import counted
 from otel_polar.delivery import beside
 from otel_polar.delivery.giving_orders import Given, carry_out_everywhere
@@ -88,11 +89,22 @@ class _Found:
     owned: set[str] = field(default_factory=set)
     others: Counter[State] = field(default_factory=Counter)
     worth: Worth = field(default_factory=Worth)
+    missing: list[str] = field(default_factory=list)
+    """The calls that were named one by one, and are not there."""
+
+    named_others: list[str] = field(default_factory=list)
+    """Those that were, and are in no state that the command is for."""
+
     troubles: list[str] = field(default_factory=list)
 
     def json(self) -> dict[str, Any]:
         """For programs."""
         return {"calls": len(self.files), **self.worth.json()}
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is less than what was asked for by name, or may be."""
+        return bool(self.troubles or self.missing or self.named_others)
 
     @property
     def has_files_without_owner(self) -> bool:
@@ -115,10 +127,12 @@ def change(
         _show(asked, found)
     for trouble in found.troubles:
         say(trouble)
+    for external_id in found.missing:
+        say(printable(f"There is no such call, or the filters leave it out: {external_id}"))
     if dry_run or not found.files:
         if as_json:
             print_json({**found.json(), "is_dry_run": dry_run, "outcomes": []})
-        end(Ending.WRONG if found.troubles else Ending.WELL)
+        end(Ending.WRONG if found.is_short else Ending.WELL)
     _ask(asked, found, yes=yes)
     with failing(asked.command):
         given = _given(asked, found, settings, directory)
@@ -131,7 +145,7 @@ def change(
         show_outcomes(given)
     if not is_sent:
         say("Not all of them could be sent now: the application, or `otel-polar outbox send`, tries again")
-    is_well = is_sent and is_done(given) and not found.troubles
+    is_well = is_sent and is_done(given) and not found.is_short
     end(Ending.WELL if is_well else Ending.WRONG)
 
 
@@ -158,11 +172,16 @@ def _find(asked: Change, wanted: Wanted, settings: Settings, directory: OutboxDi
             kind = asked.kinds.get(seen.state)
             if kind is None:
                 found.others[seen.state] += 1
+                if seen.external_id in wanted.external_ids:
+                    found.named_others.append(seen.external_id)
                 continue
             if seen.external_id not in found.files:
                 found.rows.setdefault(kind, []).append(_row(seen))
                 found.files[seen.external_id] = seen.file
                 found.worth.add(seen)
+    found.missing = sorted(wanted.external_ids - found.files.keys() - set(found.named_others))
+    # A call may lie in two files, in another state in each.
+    found.named_others = [external_id for external_id in found.named_others if external_id not in found.files]
     found.troubles = troubles_of(view)
     found.owned = {file.path.name for file in view.files() if file.is_owned}
     return found
@@ -226,4 +245,7 @@ def _send(settings: Settings, directory: OutboxDirectory, timeout_s: float, *, f
     """Send what files without an owner have, unless the application has to do that."""
     if not force and beside.other_options(directory.path, settings):
         return False
-    return send_here(settings, timeout_s)
+    why_left = send_here(settings, timeout_s)
+    if why_left is not None:
+        say(why_left)
+    return why_left is None

@@ -88,11 +88,11 @@ def _send(settings: Settings, directory: OutboxDirectory, timeout_s: float, *, f
         if len(owners) < len(files):
             if not force:
                 check_options(directory, settings)
-            is_sent_here = send_here(settings, timeout_s)
+            why_left = send_here(settings, timeout_s)
         else:
-            is_sent_here = True
+            why_left = None
         answers = wait_until_sent(directory, order, owners, timeout_s=max(0.0, deadline - time.monotonic()))
-    reasons = {} if is_sent_here else {"files without an owner": "not all of it could be sent"}
+    reasons = {} if why_left is None else {"files without an owner": why_left}
     for name in owners:
         answer = answers.get(name)
         if answer is None:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from otel_polar.delivery.seen import SeenCall
 
 _SHOWN_AT_MOST = 10
+_NANOS_FIELDS = frozenset({"start", "end"})
+"""Of a record: times in Unix nanoseconds."""
+
+_NANOS_PER_S = 1_000_000_000
 
 
 def show(
@@ -115,12 +119,14 @@ def _record(seen: SeenCall) -> dict[str, Any] | None:
 
 
 def _print(seen: SeenCall, spans: list[SeenCall]) -> None:
-    show_table("", ("", ""), _lines(seen))
+    show_table("", ("of the call", "what is known"), _lines(seen))
     record = _record(seen)
     if record is None:
         typer.echo("The record is forgotten, or cannot be read.")
     else:
-        show_table("As it was recorded", ("", ""), ((key, _value(value)) for key, value in record.items()))
+        show_table(
+            "As it was recorded", ("field", "value"), ((key, _value(key, value)) for key, value in record.items())
+        )
     if seen.body is None:
         typer.echo("There is no event yet.")
     else:
@@ -157,5 +163,7 @@ def _span(seen: SeenCall) -> tuple[str, str, str]:
     return seen.external_id, seen.state.value, time_of(seen.recorded_at)
 
 
-def _value(value: object) -> str:
+def _value(key: str, value: object) -> str:
+    if key in _NANOS_FIELDS and isinstance(value, int):
+        return f"{value} ({iso(value / _NANOS_PER_S) or 'no time'})"
     return value if isinstance(value, str) else json.dumps(value)
