@@ -30,6 +30,7 @@ import sys
 from contextlib import suppress
 
 UNREAD = 141
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -38,6 +39,8 @@ def main() -> None:
         from otel_polar.cli.app import app  # noqa: PLC0415 - the libraries may be missing
     except ModuleNotFoundError as error:
         sys.exit(f"otel-polar needs {error.name!r}: pip install 'otel-polar[cli]', or '.[cli]' in a clone")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     try:
         app()
     finally:

@@ -35,3 +35,22 @@ def test_a_pipe_that_nobody_reads_ends_the_command_without_words() -> None:
     os.close(writer)
 
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_ctrl_c_while_it_is_still_starting_needs_no_words() -> None:
+    """Half of what a quick command takes is its imports."""
+    program = """
+import sys
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Impatient())
+from otel_polar.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (130, "")
