@@ -36,7 +36,8 @@ HOSTILE = '<img src=x onerror="alert(1)">\u202e\x00'
 
 @pytest.fixture
 def service(polar_sandbox: SandboxServer, tmp_path: Path) -> Iterator[Service]:
-    running = Service(polar_sandbox.url, tmp_path)
+    # What `decide` puts into the ledger is of October: it is not to be forgotten as soon as Polar has it.
+    running = Service(polar_sandbox.url, tmp_path, retention_days=3_650)
     yield running
     running.pipeline.shutdown()
 
