@@ -30,7 +30,7 @@ HOSTILE = test_sandbox_page.HOSTILE
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     with SandboxServer() as polar:
-        running = Service(polar.url, tmp_path)
+        running = Service(polar.url, tmp_path, retention_days=3_650)
         yield running
         running.pipeline.shutdown()
 
