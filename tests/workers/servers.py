@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 WORKERS: Final = 2
 MAX_REQUESTS: Final = 500
+FEW_REQUESTS: Final = 100
+PAUSE_S: Final = 0.05
 """After which every worker has had its turn."""
 
 ADDRESS: Final = re.compile(r"(?:Listening at|running on):? (http://127\.0\.0\.1:\d+)")
@@ -40,6 +43,9 @@ class Server:
         answered: set[str] = set()
         while len(answered) < workers:
             assert len(users) < MAX_REQUESTS, f"only {answered} answered:\n{self._program.said()}"
+            if len(users) > FEW_REQUESTS:
+                # A worker that begins needs the processor, too.
+                time.sleep(PAUSE_S)
             users.append(f"{who}-{len(users)}")
             answered |= {self.get(f"/?user={users[-1]}")}.difference(but)
         return users, answered
