@@ -326,3 +326,13 @@ def test_a_recording_that_is_replayed_twice_is_billed_once() -> None:
     assert "3 calls sent" in done.stdout
     assert "replayed already" in done.stdout
     assert done.stdout.endswith("Polar has 3 events\n")
+
+
+def test_calls_that_nobody_paid_for_are_billed_when_a_person_says_to_whom() -> None:
+    """While the application that made them runs."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "look_and_repair.py"], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert "held: unattributed" in done.stdout
+    assert done.stdout.endswith("Polar has 2 events of {'alice'}\n")
