@@ -29,6 +29,7 @@ import os
 import sys
 from contextlib import suppress
 
+# As in cli.output.Ending, which needs libraries that may be missing here.
 UNREAD = 141
 INTERRUPTED = 130
 
