@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from otel_polar.delivery.call_reader import CallReader
+from otel_polar.delivery.deciding.call_reader import CallReader
 from otel_polar.delivery.pipeline import Pipeline
 
 if TYPE_CHECKING:

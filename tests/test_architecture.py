@@ -48,6 +48,19 @@ TOP_LEVEL_MAY_IMPORT = {
     "__main__": {"cli"},
 }
 
+# The rooms within the delivery, in the same way. What stands beside them is below all of them, or puts them together.
+DELIVERY_ROOMS: dict[str, set[str]] = {
+    "disk": set(),
+    "prices": set(),
+    "metrics": {"disk"},
+    "deciding": {"disk", "metrics"},
+    "sending": {"disk", "metrics"},
+    "orders": {"disk", "metrics", "deciding"},
+    "looking": {"disk", "deciding"},
+}
+DELIVERY = sorted((PACKAGE / "delivery").rglob("*.py"))
+BELOW_DELIVERY_ROOMS = {"forks", "giving_way", "notices", "outcome"}
+
 # Standard library modules through which the outside world comes in.
 IMPURE = {
     *(
@@ -106,6 +119,22 @@ def test_imports_point_one_way(path: Path) -> None:
     imported = {name for name in own_rooms(path) if name in ROOMS or name in BELOW_ALL or name == "otel_polar"}
 
     assert imported <= ROOMS[room] | BELOW_ROOM[room]
+
+
+def rooms_of_delivery(path: Path) -> set[str]:
+    """The rooms and modules of the delivery that a file imports from."""
+    names = [name.split(".") for name in imported_modules(path)]
+    return {parts[2] for parts in names if parts[:2] == ["otel_polar", "delivery"] and len(parts) > 2}
+
+
+@pytest.mark.parametrize("path", DELIVERY, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_within_the_delivery_point_one_way(path: Path) -> None:
+    """What lies on disk knows nothing of Polar, and what decides nothing of who sends."""
+    room = path.parent.name
+    if room in DELIVERY_ROOMS:
+        assert rooms_of_delivery(path) <= {room} | DELIVERY_ROOMS[room] | BELOW_DELIVERY_ROOMS
+    elif path.stem in BELOW_DELIVERY_ROOMS:
+        assert rooms_of_delivery(path) <= BELOW_DELIVERY_ROOMS
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if not in_room(p)], ids=lambda p: p.name)

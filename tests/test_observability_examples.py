@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_polar import PolarSpanProcessor, bill_to
-from otel_polar.delivery.instruments import NAMES
+from otel_polar.delivery.metrics.instruments import NAMES
 from otel_polar.sandbox import SandboxServer
 from tests.delivery.metered_providers import CALL, a_provider
 

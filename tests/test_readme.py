@@ -27,7 +27,7 @@ from otel_polar.billing.rates import BUCKETS
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
 from otel_polar.billing.usage import TokenUsage
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.settings.credits import CreditSettings
 from otel_polar.settings.field import settings_in
 from otel_polar.settings.file import load_config

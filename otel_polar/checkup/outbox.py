@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.checkup.finding import Finding, counted, note, problem, unknown, warning, well
-from otel_polar.delivery.census import largest, needs_person
-from otel_polar.delivery.disk_room import KEPT_FREE_BYTES
-from otel_polar.delivery.files import directory_name
-from otel_polar.delivery.filesystems import filesystem_of, network_filesystem
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.looking import OutboxView
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.files import directory_name
+from otel_polar.delivery.disk.filesystems import filesystem_of, network_filesystem
+from otel_polar.delivery.disk.room import KEPT_FREE_BYTES
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.census import largest, needs_person
+from otel_polar.delivery.looking.finding import Wanted
+from otel_polar.delivery.looking.view import OutboxView
 from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from otel_polar.delivery.census import Census, Sum
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.looking.census import Census, Sum
     from otel_polar.settings import Settings
 
 LATE_S: Final = 900.0

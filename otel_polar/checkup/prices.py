@@ -9,10 +9,10 @@ from otel_polar.billing.call import ModelCall
 from otel_polar.billing.card_suggestion import suggested_entry
 from otel_polar.checkup.finding import Finding, counted, note, problem, unknown, well
 from otel_polar.checkup.outbox import outbox_path
-from otel_polar.delivery.card_file import CardFile
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.looking import OutboxView
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.finding import Wanted
+from otel_polar.delivery.looking.view import OutboxView
+from otel_polar.delivery.prices.card_file import CardFile
 from otel_polar.errors import ConfigError, OutboxError
 
 if TYPE_CHECKING:

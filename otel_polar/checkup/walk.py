@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from otel_polar.checkup.polar import PolarLook
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

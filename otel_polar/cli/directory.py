@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.files import OutboxDirectory, directory_name
+from otel_polar.delivery.disk.files import OutboxDirectory, directory_name
 from otel_polar.delivery.notices import Notices
 from otel_polar.errors import ConfigError
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.price_book import PriceBook
+from otel_polar.delivery.prices.book import PriceBook
+from otel_polar.delivery.prices.card_file import CardFile
 
 if TYPE_CHECKING:
     from otel_polar.billing.catalog.catalog import Catalog
-    from otel_polar.delivery.files import OutboxDirectory
+    from otel_polar.delivery.disk.files import OutboxDirectory
     from otel_polar.settings import Settings
 
 

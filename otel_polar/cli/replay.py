@@ -19,12 +19,12 @@ from otel_polar.cli.output import Ending, confirm, end, fail, failing, print_jso
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.replay_report import ReplayReport, as_object, ending_of, show
 from otel_polar.cli.words import counted
-from otel_polar.delivery import beside
-from otel_polar.delivery.call_reader import CallReader
-from otel_polar.delivery.elsewhere import Elsewhere
+from otel_polar.delivery.deciding.call_reader import CallReader
+from otel_polar.delivery.disk import beside
+from otel_polar.delivery.disk.elsewhere import Elsewhere
+from otel_polar.delivery.metrics.tally import NOT_BILLED
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.pipeline import Pipeline
-from otel_polar.delivery.tally import NOT_BILLED
 from otel_polar.errors import ConfigError
 from otel_polar.settings import Settings
 

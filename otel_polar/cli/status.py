@@ -15,10 +15,10 @@ from otel_polar.cli.outbox.states import advice, meaning, place_of
 from otel_polar.cli.output import Ending, end, fail, failing, print_json, say, show_table, working
 from otel_polar.cli.printable import printable
 from otel_polar.cli.words import agreed, counted, span_of_time, usd, usd_plain
-from otel_polar.delivery.census import Census, is_done, largest, needs_person
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.looking import OutboxView
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.census import Census, is_done, largest, needs_person
+from otel_polar.delivery.looking.finding import Wanted
+from otel_polar.delivery.looking.view import OutboxView
 from otel_polar.errors import ConfigError
 from otel_polar.settings import Settings
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from otel_polar.delivery.census import Sum
-    from otel_polar.delivery.looking import SeenFile
+    from otel_polar.delivery.looking.census import Sum
+    from otel_polar.delivery.looking.view import SeenFile
 
 _SHOWN: Final = 5
 _UNDONE: Final = Wanted(states=frozenset(state for state in State if not is_done(state)))

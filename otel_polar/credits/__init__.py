@@ -15,13 +15,15 @@ Importing this takes half a second, for SQLite and the client of Polar's API; ``
 
 ::
 
-    guard.py      what is asked, and what is decided        figures.py    what a customer has left
-    engine.py     who is asked, and in which order          metering.py   what a meter counts of an event
-    store.py      what processes share                      outboxes.py   what this machine has not sent yet
-    lookups.py    Polar, within its budget                  estimate.py   what a call is going to cost
-    keeper.py     the thread that keeps it all young        later.py      for asynchronous code
-    decisions.py  decisions and reservations                process.py    who made a reservation
-    default.py    a guard from the environment       payer.py      whose event it is
+    guard.py      what is asked, and what is decided      figures.py    what a customer has left
+    engine.py     who is asked, and in which order        metering.py   what a meter counts of an event
+    store.py      what processes share                    outboxes.py   what this machine has not sent yet
+    lookups.py    Polar, within its budget                foresight.py  which events recorded calls will be
+    keeper.py     the thread that keeps it all young      items.py      what an event counts, and for whom
+    decisions.py  decisions and reservations              sums.py       how much each customer has used
+    default.py    a guard from the environment            estimate.py   what a call is going to cost
+    process.py    who made a reservation                  later.py      for asynchronous code
+    payer.py      whose event it is
 """
 
 from otel_polar.credits.decisions import Decision, Reservation

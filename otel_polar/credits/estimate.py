@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from otel_polar.billing.money import EXACT
 from otel_polar.billing.pricing import Price, PriceQuery
 from otel_polar.billing.usage import ImpossibleCountError, build_usage
-from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.price_book import PriceBook
+from otel_polar.delivery.prices.book import PriceBook
+from otel_polar.delivery.prices.card_file import CardFile
 from otel_polar.errors import ConfigError
 
 if TYPE_CHECKING:

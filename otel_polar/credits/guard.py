@@ -30,7 +30,7 @@ from otel_polar.credits.estimate import Prices
 from otel_polar.credits.figures import ZERO, Balance, balance_of
 from otel_polar.credits.later import reserve_later
 from otel_polar.credits.store import CLOCK_STEP_S
-from otel_polar.delivery.files import OutboxDirectory
+from otel_polar.delivery.disk.files import OutboxDirectory
 from otel_polar.delivery.forks import ask_before_fork, hold
 from otel_polar.delivery.notices import Notices, describe
 from otel_polar.errors import ConfigError, OutboxError, PolarError

@@ -12,39 +12,32 @@ from __future__ import annotations
 
 import json
 import threading
-from bisect import bisect_left
 from collections import OrderedDict
 from contextlib import suppress
-from decimal import localcontext
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from otel_polar.billing.call import ModelCall, external_id
-from otel_polar.billing.money import EXACT
-from otel_polar.credits.figures import ZERO, OwnUsage
-from otel_polar.credits.payer import payer_in
-from otel_polar.delivery.decide import decide, decide_measurement
+from otel_polar.credits.foresight import Foresight
+from otel_polar.credits.items import Item
+from otel_polar.credits.sums import own_usage, sums_of
+from otel_polar.delivery.disk.glance import MovedError, glance
+from otel_polar.delivery.disk.journal import outbox_of, segments_of
+from otel_polar.delivery.disk.lines import calls_of, read_open_lines
+from otel_polar.delivery.disk.locks import is_locked
 from otel_polar.delivery.forks import owns_files
-from otel_polar.delivery.glance import MovedError, glance
-from otel_polar.delivery.journal import outbox_of, segments_of
-from otel_polar.delivery.ledger_rows import consumed_of
-from otel_polar.delivery.lines import calls_of, read_open_lines
-from otel_polar.delivery.locks import is_locked
-from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.record import load_record
-from otel_polar.delivery.rows import Recorded
-from otel_polar.delivery.seen import read_body
+from otel_polar.delivery.looking.ledger_rows import consumed_of
 from otel_polar.errors import OutboxError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from decimal import Decimal
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
+    from otel_polar.billing.call import ModelCall
     from otel_polar.billing.pricing import Price, Unpriced
+    from otel_polar.credits.figures import OwnUsage
     from otel_polar.credits.metering import MeterRule
+    from otel_polar.credits.sums import Sums
     from otel_polar.settings import Settings
 
 REMEMBERED_S: Final = 4 * 3_600.0
@@ -68,38 +61,6 @@ _SINCE: Final = f"{_ROWS} seq > ?"
 _INTAKE: Final = "SELECT CAST(call AS TEXT) FROM intake ORDER BY seq LIMIT ?"
 
 
-class _Item(NamedTuple):
-    """An event that counts: whose, how much, and when Polar had it (Unix seconds), ``None`` if it does not yet."""
-
-    payer: str
-    amount: Decimal
-    sent_at: float | None
-
-
-class _Sums(NamedTuple):
-    """Of one who pays: what is not sent, and when what was sent since, as sums of all that came later."""
-
-    unsent: Decimal
-    times: list[float]
-    sums: list[Decimal]
-
-    @classmethod
-    def of(cls, items: Iterable[_Item]) -> _Sums:
-        unsent = ZERO
-        sent: list[tuple[float, Decimal]] = []
-        for item in items:
-            if item.sent_at is None:
-                unsent += item.amount
-            else:
-                sent.append((item.sent_at, item.amount))
-        sent.sort()
-        sums = [*accumulate((amount for _, amount in reversed(sent)), initial=ZERO)]
-        return cls(unsent, [sent_at for sent_at, _ in sent], sums[::-1])
-
-    def sent_since(self, at: float) -> Decimal:
-        return self.sums[bisect_left(self.times, at)]
-
-
 class Outboxes:
     """For any thread; one looks at a time."""
 
@@ -108,16 +69,14 @@ class Outboxes:
     ) -> None:
         self._directory = directory
         self._rule = rule
-        self._settings = settings
-        self._price = price
+        self._foresight = Foresight(rule, settings=settings, price=price)
         self.lock = threading.RLock()
         """Held during a look. Whoever forks takes it first."""
         self._ready: dict[str, frozenset[int]] = {}
         self._last: dict[str, int] = {}
-        self._items: OrderedDict[str, _Item] = OrderedDict()
-        self._recorded: dict[str, dict[str, _Item]] = {}
-        self._understood: dict[str, tuple[str, _Item] | None] = {}
-        self._by_payer: Mapping[str, _Sums] = {}
+        self._items: OrderedDict[str, Item] = OrderedDict()
+        self._recorded: dict[str, dict[str, Item]] = {}
+        self._by_payer: Mapping[str, Sums] = {}
         self._is_changed = True
         self._forget_at = 0.0
         self.looked_at = 0.0
@@ -127,31 +86,23 @@ class Outboxes:
 
     def of(self, payers: Sequence[str], *, asked_at: float, counted_at: float | None) -> OwnUsage:
         """What is known of those who pay (see :func:`payer_of`), to go with what Polar said then."""
-        waiting, sent = ZERO, ZERO
-        by_payer = self._by_payer
-        for payer in payers:
-            if (known := by_payer.get(payer)) is not None:
-                late = known.sent_since(asked_at)
-                waiting = EXACT.add(waiting, EXACT.add(known.unsent, late))
-                if counted_at is not None:
-                    sent = EXACT.add(sent, max(ZERO, EXACT.subtract(known.sent_since(counted_at), late)))
-        return OwnUsage(waiting, sent)
+        return own_usage(self._by_payer, payers, asked_at=asked_at, counted_at=counted_at)
 
     def look(self, now: float) -> None:
         """Look at every file; what cannot be read stays as it was seen last. Never raises an ``OutboxError``."""
         with self.lock:
             self.trouble = None
-            recorded: dict[str, dict[str, _Item]] = {}
-            understood, self._understood = self._understood, {}
+            recorded: dict[str, dict[str, Item]] = {}
+            self._foresight.look_anew()
             paths = self._paths()
             self._forget_files({path.name for path in paths})
             for path in paths:
                 if owns_files() and not is_locked(path):
-                    left = dict(self._left_behind(path, now, understood))
+                    left = dict(self._left_behind(path, now))
                     recorded[path.name] = {**self._recorded.get(path.name, {}), **left}
                     continue
                 try:
-                    recorded[path.name] = self._look_until_it_rests(path, now, understood)
+                    recorded[path.name] = self._look_until_it_rests(path, now)
                 except (OutboxError, OSError, ValueError) as error:
                     self.trouble = str(error)
                     recorded[path.name] = self._recorded.get(path.name, {})
@@ -160,7 +111,7 @@ class Outboxes:
             if self._is_changed or now >= self._forget_at:
                 self._forget(now)
                 self._forget_at = now + FORGET_S
-                self._by_payer = self._summed()
+                self._by_payer = sums_of(self._all_items())
                 self._is_changed = False
             self.looked_at = now
 
@@ -177,18 +128,14 @@ class Outboxes:
         self._items = OrderedDict((key, item) for key, item in self._items.items() if item.sent_at is not None)
         self._is_changed = True
 
-    def _look_until_it_rests(
-        self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
-    ) -> dict[str, _Item]:
+    def _look_until_it_rests(self, path: Path, now: float) -> dict[str, Item]:
         for _ in range(TRIES - 1):
             # Its owner has just begun to write to it.
             with suppress(MovedError):
-                return dict(self._look_at(path, now, understood))
-        return dict(self._look_at(path, now, understood))
+                return dict(self._look_at(path, now))
+        return dict(self._look_at(path, now))
 
-    def _look_at(
-        self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
-    ) -> Iterator[tuple[str, _Item]]:
+    def _look_at(self, path: Path, now: float) -> Iterator[tuple[str, Item]]:
         segments: list[tuple[str, BinaryIO]] = []
         try:
             for segment in segments_of(path):
@@ -200,36 +147,24 @@ class Outboxes:
                 calls = [call for (call,) in connection.execute(_INTAKE, (MAX_RECORDED + 1,)) if call]
                 consumed = consumed_of(connection)
             for name, file in segments:
-                begin = consumed.get(name, 0)
-                while len(calls) <= MAX_RECORDED and (lines := read_open_lines(file, begin)):
-                    calls += [call for _, call in calls_of(lines)]
-                    begin = lines[-1].end
+                _read_on(file, consumed.get(name, 0), calls)
         finally:
             for _, file in segments:
                 file.close()
-        yield from self._understood_of(path, calls, now, understood)
+        yield from self._understood_of(path, calls, now)
 
-    def _left_behind(
-        self, path: Path, now: float, understood: Mapping[str, tuple[str, _Item] | None]
-    ) -> Iterator[tuple[str, _Item]]:
+    def _left_behind(self, path: Path, now: float) -> Iterator[tuple[str, Item]]:
         calls: list[str] = []
         for segment in segments_of(path):
-            begin = 0
             with suppress(OSError), segment.open("rb") as file:
-                while len(calls) <= MAX_RECORDED and (lines := read_open_lines(file, begin)):
-                    calls += [call for _, call in calls_of(lines)]
-                    begin = lines[-1].end
-        yield from self._understood_of(path, calls, now, understood)
+                _read_on(file, 0, calls)
+        yield from self._understood_of(path, calls, now)
 
-    def _understood_of(
-        self, path: Path, calls: Sequence[str], now: float, understood: Mapping[str, tuple[str, _Item] | None]
-    ) -> Iterator[tuple[str, _Item]]:
+    def _understood_of(self, path: Path, calls: Sequence[str], now: float) -> Iterator[tuple[str, Item]]:
         if len(calls) > MAX_RECORDED:
             self.trouble = f"outbox {path}: more than {MAX_RECORDED} calls are recorded and not decided yet"
         for call in calls[:MAX_RECORDED]:
-            found = understood[call] if call in understood else self._understand(call, now)
-            self._understood[call] = found
-            if found is not None:
+            if (found := self._foresight.of(call, now)) is not None:
                 yield found
 
     def _look_at_ledger(self, name: str, connection: sqlite3.Connection, now: float) -> None:
@@ -254,41 +189,15 @@ class Outboxes:
         self._ready[name], self._last[name] = ready, newest
 
     def _see(self, external: str, state: str, sent_at: float | None, body: str | None, now: float) -> None:
-        event = read_body(body)
-        payer = None if event is None else payer_in(event)
-        if event is None or payer is None:
-            return
         # What the ledger says is not later than now, whatever became of the clock.
         had_at = None if state == "ready" else now if sent_at is None else min(sent_at, now)
         known = self._items.get(external)
         if known is not None and known.sent_at is not None and had_at is not None:
             return
-        self._items[external] = _Item(payer, self._amount(event), had_at)
-        self._items.move_to_end(external)
-        self._is_changed = True
-
-    def _understand(self, line: str, now: float) -> tuple[str, _Item] | None:
-        """The event that a recorded call is going to be, by itself; ``None`` if it will be none for now."""
-        try:
-            call = load_record(line)
-        except ValueError:
-            return None
-        recorded, silent = Recorded(0, now, line), _SilentNotices()
-        if isinstance(call, ModelCall):
-            decided = decide(recorded, call, settings=self._settings, price=self._price, notices=silent, now=now)
-            key = external_id(call)
-        else:
-            decided = decide_measurement(recorded, call, parent_id=None, notices=silent, now=now)
-            key = call.external_id
-        event = read_body(decided.body)
-        payer = None if event is None else payer_in(event)
-        return None if event is None or payer is None else (key, _Item(payer, self._amount(event), None))
-
-    def _amount(self, event: Mapping[str, Any]) -> Decimal:
-        # An event that a person has damaged counts nothing here; Polar refuses it.
-        with suppress(ValueError, KeyError, TypeError, ArithmeticError):
-            return self._rule.amount(event)
-        return ZERO
+        if (item := Item.of(body, self._rule, sent_at=had_at)) is not None:
+            self._items[external] = item
+            self._items.move_to_end(external)
+            self._is_changed = True
 
     def _forget(self, now: float) -> None:
         for external, item in list(self._items.items()):
@@ -297,26 +206,19 @@ class Outboxes:
         while len(self._items) > MAX_REMEMBERED:
             self._items.popitem(last=False)
 
-    def _summed(self) -> dict[str, _Sums]:
-        by_payer: dict[str, list[_Item]] = {}
-        for item in self._items.values():
-            by_payer.setdefault(item.payer, []).append(item)
+    def _all_items(self) -> Iterator[Item]:
+        yield from self._items.values()
         told: set[str] = set()
         for recorded in self._recorded.values():
             for external, item in recorded.items():
                 # One call that two of its spans tell of, or a redelivery, is one event.
                 if external not in self._items and external not in told:
                     told.add(external)
-                    by_payer.setdefault(item.payer, []).append(item)
-        with localcontext(EXACT):
-            return {payer: _Sums.of(items) for payer, items in by_payer.items()}
+                    yield item
 
 
-class _SilentNotices(Notices):
-    """What becomes of a call is said where it is decided, not where it is foreseen."""
-
-    def warn(self, key: str, message: str, *arguments: object) -> None:
-        pass
-
-    def error(self, key: str, message: str, *arguments: object) -> None:
-        pass
+def _read_on(file: BinaryIO, begin: int, calls: list[str]) -> None:
+    """Append the calls of a segment from there on, until they are more than are counted."""
+    while len(calls) <= MAX_RECORDED and (lines := read_open_lines(file, begin)):
+        calls += [call for _, call in calls_of(lines)]
+        begin = lines[-1].end

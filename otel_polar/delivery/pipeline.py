@@ -14,19 +14,19 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery import beside
-from otel_polar.delivery.call_reader import CallReader
-from otel_polar.delivery.card_file import CardFile
-from otel_polar.delivery.catalog_update import CatalogUpdate
-from otel_polar.delivery.files import OutboxDirectory
+from otel_polar.delivery.deciding.call_reader import CallReader
+from otel_polar.delivery.disk import beside
+from otel_polar.delivery.disk.files import OutboxDirectory
+from otel_polar.delivery.disk.record import dump_call, dump_measurement
+from otel_polar.delivery.disk.storage import Storage
 from otel_polar.delivery.forks import Lock, ask_before_fork, hold
+from otel_polar.delivery.metrics.telemetry import Telemetry, numbers
 from otel_polar.delivery.notices import Notices, logger
-from otel_polar.delivery.price_book import PriceBook
-from otel_polar.delivery.record import dump_call, dump_measurement
+from otel_polar.delivery.orders.taking import TakingOrders
+from otel_polar.delivery.prices.book import PriceBook
+from otel_polar.delivery.prices.card_file import CardFile
+from otel_polar.delivery.prices.catalog_update import CatalogUpdate
 from otel_polar.delivery.step import Delivery
-from otel_polar.delivery.storage import Storage
-from otel_polar.delivery.taking_orders import TakingOrders
-from otel_polar.delivery.telemetry import Telemetry, numbers
 from otel_polar.delivery.worker import Worker
 from otel_polar.polar_api.budget import Budget
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from otel_polar.billing.customer import Customer, Unattributed
     from otel_polar.billing.measurement import Measurement
     from otel_polar.billing.span import SpanRecord
-    from otel_polar.delivery.database import Durability
-    from otel_polar.delivery.elsewhere import Elsewhere
-    from otel_polar.delivery.outbox import Outbox
-    from otel_polar.delivery.sender import Sender
+    from otel_polar.delivery.disk.database import Durability
+    from otel_polar.delivery.disk.elsewhere import Elsewhere
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.sending.sender import Sender
     from otel_polar.settings import Settings
 
 
@@ -249,9 +249,9 @@ class Pipeline:
 
     def _make_sender(self) -> Sender:
         with self._importing:
-            from otel_polar.delivery.asking import admission_of  # noqa: PLC0415 - slow: by the delivery thread only
-            from otel_polar.delivery.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
-            from otel_polar.delivery.sender import Sender  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.delivery.sending.asking import admission_of  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.delivery.sending.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
+            from otel_polar.delivery.sending.sender import Sender  # noqa: PLC0415 - slow: by the delivery thread only
 
             client = PolarClient(self._settings)
         budget = Budget(self._settings.budget_per_minute)

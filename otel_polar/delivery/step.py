@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.intake import Intake
-from otel_polar.delivery.outbox import TRIED_AGAIN
+from otel_polar.delivery.deciding.intake import Intake
+from otel_polar.delivery.disk.outbox import TRIED_AGAIN
 from otel_polar.errors import OutboxDamagedError, OutboxError
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from otel_polar.billing.call import ModelCall
     from otel_polar.billing.pricing import Price, Unpriced
-    from otel_polar.delivery.elsewhere import Elsewhere
+    from otel_polar.delivery.disk.elsewhere import Elsewhere
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.metrics.tally import Tally
     from otel_polar.delivery.notices import Notices
-    from otel_polar.delivery.outbox import Outbox
-    from otel_polar.delivery.sender import Sender
-    from otel_polar.delivery.taking_orders import TakingOrders
-    from otel_polar.delivery.tally import Tally
+    from otel_polar.delivery.orders.taking import TakingOrders
+    from otel_polar.delivery.sending.sender import Sender
     from otel_polar.settings import Settings
 
 AGAIN_PORTION: Final = 500

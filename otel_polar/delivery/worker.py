@@ -16,15 +16,15 @@ from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otel_polar.delivery.notices import describe, logger
+from otel_polar.delivery.orders.taking import LOOK_S
 from otel_polar.delivery.step import AFTER_ERROR_S, IDLE_S, NO_REST
-from otel_polar.delivery.taking_orders import LOOK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otel_polar.delivery.metrics.telemetry import Telemetry
     from otel_polar.delivery.notices import Notices
     from otel_polar.delivery.step import Delivery
-    from otel_polar.delivery.telemetry import Telemetry
 
 
 @dataclass(eq=False, slots=True)

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.errors import PolarDeniedError
 from otel_polar.polar_api.event_windows import read_events
 from otel_polar.polar_api.events import LISTED_LATE_S

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.finding import Wanted
 from otel_polar.errors import OtelPolarError
 from otel_polar.reconciliation.fact import Fact, polar_id
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from otel_polar.delivery.looking import OutboxView
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.looking.seen import SeenCall
+    from otel_polar.delivery.looking.view import OutboxView
 
 RECORDED_BEFORE_S: Final = 7 * 86_400.0
 """A call is recorded when it ends. Only where a clock was days ahead is its event dated later than that."""

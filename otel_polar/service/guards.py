@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_polar.delivery.card_file import CardFile
 from otel_polar.delivery.notices import Notices, logger
+from otel_polar.delivery.prices.card_file import CardFile
 from otel_polar.errors import ConfigError
 from otel_polar.service.certificates import Certificates
 from otel_polar.service.kafka.consumer import check_consumer

@@ -15,8 +15,8 @@ from otel_polar.billing.customer import find_customer
 from otel_polar.billing.measurement import read_measurements
 from otel_polar.billing.semconv import EVENT_NAME, MODEL_CALL_MARKERS
 from otel_polar.billing.tags import read_tags
+from otel_polar.delivery.disk.record import dump_measurement
 from otel_polar.delivery.notices import describe
-from otel_polar.delivery.record import dump_measurement
 from otel_polar.service.origin import SpansFormatError
 from otel_polar.service.requests import JsonRequest, ProtobufRequest
 from otel_polar.service.unzipping import TooLargeError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_polar.billing.span import SpanRecord
-    from otel_polar.delivery.call_reader import CallReader
+    from otel_polar.delivery.deciding.call_reader import CallReader
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.service.requests import Request
     from otel_polar.settings import Settings

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
 
 ROUNDS: Final = 3
 BACKLOG: Final = 20_000

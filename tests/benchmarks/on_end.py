@@ -22,7 +22,7 @@ from otel_polar.billing.call import ModelCall
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import read_span
-from otel_polar.delivery.record import dump_call
+from otel_polar.delivery.disk.record import dump_call
 from tests.benchmarks.spans import ended, model_calls
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.sandbox import SandboxServer
 from tests.browser import test_sandbox_page
 from tests.browser.test_sandbox_page import chrome, pytestmark, read_console, rows, text_of, until

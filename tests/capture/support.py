@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_polar import PolarSpanProcessor
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.disk.rows import LedgerRow
     from otel_polar.delivery.pipeline import Pipeline
-    from otel_polar.delivery.rows import LedgerRow
     from otel_polar.options import Options
 
 TOKEN: Final = "polar_oat_a_secret_of_the_tests"

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry import context, trace
 
 from otel_polar import bill_to
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from tests.capture.support import CHAT
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from otel_polar import PolarSpanExporter, SpanRule, bill_to
 from otel_polar.billing.span import read_span
 from otel_polar.capture import exporter as exporter_module
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from tests.capture.support import CHAT, TOKEN
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from otel_polar import BillingSampler, SpanRule, bill_to, metered
 from otel_polar.capture.providers import use_tracer_provider
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

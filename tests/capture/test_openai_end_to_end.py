@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_polar import bill_to
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.sandbox.openai_api import OpenAIServer, ReceivedRequest
 
 if TYPE_CHECKING:

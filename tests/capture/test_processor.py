@@ -28,7 +28,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from otel_polar import ConfigError, PolarSpanProcessor, bill_to
 from otel_polar.billing.customer import CustomerKeys
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.sandbox import SandboxServer
 from tests.capture.support import CHAT, FLUSH_MILLIS, HELD, TOKEN, UUID4, App, inbound_baggage
 from tests.delivery.support import let_go

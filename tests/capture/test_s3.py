@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.botocore import BotocoreInstrumentor
 
 from otel_polar import bill_to
 from otel_polar.capture.s3 import s3_request_hook, s3_response_hook
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

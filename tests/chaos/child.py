@@ -24,7 +24,10 @@ from uuid import UUID
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_polar import PolarSpanProcessor, bill_to
-from otel_polar.delivery import intake, lines, sender, step, taking_in, transfer, window, worker
+from otel_polar.delivery import step, worker
+from otel_polar.delivery.deciding import intake, window
+from otel_polar.delivery.disk import lines, taking_in, transfer
+from otel_polar.delivery.sending import sender
 from otel_polar.polar_api import budget, retry_after
 from tests.chaos.receipts import Call, Writer
 

@@ -12,12 +12,12 @@ from otel_polar.billing.customer import NOBODY
 from otel_polar.checkup import outbox as looked
 from otel_polar.checkup.outbox import outbox_findings, outbox_path, sent_to
 from otel_polar.checkup.prices import price_findings
-from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.disk.outbox import Outbox
 from otel_polar.delivery.pipeline import Pipeline
 from tests.checkup.support import told, wrong
+from tests.delivery.deciding.test_repricing import CARD, unknown
 from tests.delivery.support import let_go, settings
 from tests.delivery.test_pipeline import ALICE, a_span
-from tests.delivery.test_repricing import CARD, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,8 +32,8 @@ _OURS: Final = ("POLAR_", "OTEL_")
 _PRELOADED: Final = (
     "otel_polar.cli.app",
     "otel_polar.billing.catalog.catalog",
-    "otel_polar.delivery.polar",
-    "otel_polar.delivery.sender",
+    "otel_polar.delivery.sending.polar",
+    "otel_polar.delivery.sending.sender",
     "otel_polar.service.stored.preview",
     "otel_polar.service.stored.replaying",
     "otel_polar.service.stored.spans",

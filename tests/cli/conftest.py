@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_polar.delivery import taking_orders, worker
-from otel_polar.delivery.giving_orders import POLL_S
+from otel_polar.delivery import worker
+from otel_polar.delivery.orders import taking as taking_orders
+from otel_polar.delivery.orders.giving import POLL_S
 from tests.cli.outbox_support import Applications
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from otel_polar.billing.customer import NOBODY
 from otel_polar.delivery.pipeline import Pipeline
+from tests.delivery.deciding.test_repricing import unknown
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.delivery.test_pipeline import ALICE, a_span
-from tests.delivery.test_repricing import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from otel_polar.checkup.sections import SECTIONS
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.sandbox import SandboxServer
 from tests.cli.command import run_command
+from tests.delivery.deciding.test_repricing import unknown
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.delivery.test_pipeline import ALICE
-from tests.delivery.test_repricing import unknown
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from tests.cli.command import ROOT
 from tests.cli.outbox_support import NOWHERE, Applications, told
 

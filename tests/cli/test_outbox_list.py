@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from otel_polar.cli.outbox.options import read_time, read_wanted
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from tests.cli.command import run_command
 from tests.cli.outboxes import application, environment, make_calls
 from tests.delivery.support import NOON

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.pipeline import Pipeline
-from otel_polar.delivery.rows import State
 from tests.cli.command import run_command as run
 from tests.cli.outbox_support import told
+from tests.delivery.deciding.test_repricing import CARD, unknown
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.delivery.test_pipeline import ALICE, a_span
-from tests.delivery.test_repricing import CARD, unknown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from tests.cli.outbox_support import ALICE, Applications, told
 
 if TYPE_CHECKING:

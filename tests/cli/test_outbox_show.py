@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING
 
 from otel_polar.billing.customer import NOBODY
-from otel_polar.delivery.files import directory_name
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.rows import Decided, Duplicate, State
+from otel_polar.delivery.disk.files import directory_name
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import Decided, Duplicate, State
 from tests.cli.command import run_command
 from tests.cli.outboxes import application, environment, make_calls
 from tests.delivery.support import NOON, a_body, a_record

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from otel_polar.billing.trial_event import trial_event
 from otel_polar.cli.app import app
-from otel_polar.delivery.looking import OutboxView
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.view import OutboxView
 from otel_polar.polar_api import client
 from otel_polar.reconciliation.against import Asked, Watch, compare
 from otel_polar.reconciliation.ledger import rows_of_directory

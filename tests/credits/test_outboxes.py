@@ -15,8 +15,8 @@ from otel_polar.billing.usage import TokenUsage, Unmetered
 from otel_polar.credits.metering import MeterRule
 from otel_polar.credits.outboxes import REMEMBERED_S, Outboxes
 from otel_polar.credits.payer import payer_of
-from otel_polar.delivery.glance import MovedError, glance
-from otel_polar.delivery.rows import Decided, State
+from otel_polar.delivery.disk.glance import MovedError, glance
+from otel_polar.delivery.disk.rows import Decided, State
 from otel_polar.polar_api.meters import Counting, Meter, Unit
 from tests.delivery.support import NOON, a_record, ready, settings
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
 
 USER = payer_of(external_id="user_42")
 

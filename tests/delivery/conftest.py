@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.disk.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

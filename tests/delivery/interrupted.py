@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from otel_polar.delivery.database import Database
+from otel_polar.delivery.disk.database import Database
 
 WRITES = 3_000
 INSERT = "INSERT INTO rows VALUES (?)"

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from otel_polar.billing.call import external_id
-from otel_polar.delivery import taking_in
-from otel_polar.delivery.files import OutboxDirectory
+from otel_polar.delivery.disk import taking_in
+from otel_polar.delivery.disk.files import OutboxDirectory
+from otel_polar.delivery.disk.record import load_call
+from otel_polar.delivery.disk.rows import Decided, State
+from otel_polar.delivery.disk.transfer import copy_outbox
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.record import load_call
-from otel_polar.delivery.rows import Decided, State
-from otel_polar.delivery.transfer import copy_outbox
 from tests.delivery.support import NOON, a_body, a_record
 
 if TYPE_CHECKING:
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
 
 AT_ONCE = 5
 SMALL_BYTES = 2_000

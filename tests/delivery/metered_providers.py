@@ -10,7 +10,7 @@ from opentelemetry.metrics import _internal as api
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.util._once import Once
 
-from otel_polar.delivery.instruments import _Process
+from otel_polar.delivery.metrics.instruments import _Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

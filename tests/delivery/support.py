@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from otel_polar.billing.call import ModelCall
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.usage import TokenUsage
-from otel_polar.delivery.record import dump_call
-from otel_polar.delivery.rows import Decided, Recorded, State
+from otel_polar.delivery.disk.record import dump_call
+from otel_polar.delivery.disk.rows import Decided, Recorded, State
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.outcome import Outcome
     from otel_polar.delivery.pipeline import Pipeline
-    from otel_polar.delivery.polar import Outcome
 
 TOKEN = "polar_oat_test"
 NOON = 1_790_856_000.0

@@ -12,8 +12,8 @@ from otel_polar.billing.call import NotBilled
 from otel_polar.billing.customer import Customer, Unattributed
 from otel_polar.billing.reading import read_call
 from otel_polar.billing.span import SpanRecord
+from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.pipeline import Pipeline
-from otel_polar.delivery.rows import State
 from tests.delivery.support import START_UNIX_NANO, full_disk, let_go, settings
 
 if TYPE_CHECKING:

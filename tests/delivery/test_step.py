@@ -13,11 +13,11 @@ import pytest
 from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.pricing import Price, Unpriced
 from otel_polar.billing.usage import Unmetered
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.polar import Accepted, Failed
-from otel_polar.delivery.rows import State
-from otel_polar.delivery.sender import Sender
+from otel_polar.delivery.outcome import Accepted, Failed
+from otel_polar.delivery.sending.sender import Sender
 from otel_polar.delivery.step import AGAIN_PORTION, IDLE_S, NO_REST, Delivery
 from otel_polar.errors import OutboxDamagedError
 from otel_polar.polar_api.budget import Budget
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_polar.billing.call import ModelCall
-    from otel_polar.delivery.polar import Outcome
+    from otel_polar.delivery.outcome import Outcome
 
 
 class AllAccepted(FarEnd):
@@ -367,6 +367,6 @@ def test_trying_again_and_again_fills_neither_memory_nor_ledger(outbox: Outbox, 
             pass
         clock.now += 60.0
 
-    (known,) = delivery._intake(outbox)._remembered(clock.now).related([a_call()])
+    (known,) = delivery._intake(outbox)._recalling.lately(clock.now).related([a_call()])
     assert len(known.calls) == 1
     assert outbox.counts() == {State.UNPRICED: 1}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_polar import PolarSpanProcessor
-    from otel_polar.delivery.storage import Storage
+    from otel_polar.delivery.disk.storage import Storage
     from otel_polar.sandbox import SandboxServer
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from otel_polar.billing.customer import Unattributed
 from otel_polar.billing.pricing import Price
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.polar import Accepted, Invalid
-from otel_polar.delivery.rows import State
-from otel_polar.delivery.sender import Sender
+from otel_polar.delivery.outcome import Accepted, Invalid
+from otel_polar.delivery.sending.sender import Sender
 from otel_polar.delivery.step import Delivery
 from otel_polar.polar_api.budget import Budget
 from otel_polar.polar_api.polar_clock import PolarClock
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from otel_polar.delivery.polar import Outcome
+    from otel_polar.delivery.outcome import Outcome
 
 HOUR_S = 3_600.0
 DAY_S = 86_400.0

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from otel_polar.delivery.files import directory_name
-from otel_polar.delivery.journal import segments_of
-from otel_polar.delivery.outbox import Outbox
+from otel_polar.delivery.disk.files import directory_name
+from otel_polar.delivery.disk.journal import segments_of
+from otel_polar.delivery.disk.outbox import Outbox
 from tests.delivery.children import make_calls
 from tests.delivery.support import NOON, PAGE_BYTES, TOKEN, a_record, damage_page
 from tests.disk.support import flush, sent_once, storage_of, wait_until

@@ -7,10 +7,10 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from otel_polar.delivery.files import OutboxDirectory, directory_name
+from otel_polar.delivery.disk.files import OutboxDirectory, directory_name
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.rows import State
 from tests.delivery.children import make_calls
 from tests.delivery.support import NOON, TOKEN, a_body, a_record
 from tests.disk.support import flush, sent_once

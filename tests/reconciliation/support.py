@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-from otel_polar.delivery.files import directory_name
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.rows import Decided, State
+from otel_polar.delivery.disk.files import directory_name
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import Decided, State
 from tests.delivery.support import TOKEN, a_record
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.reconciliation.invoices import compare_usage, usage_of
 from otel_polar.reconciliation.ledger import LedgerRow
 from otel_polar.reconciliation.usage import CALLS, COST, INPUT, OUTPUT, Usage

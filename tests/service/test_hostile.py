@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from otel_polar.delivery.journal import Journal
+from otel_polar.delivery.disk.journal import Journal
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.errors import ConfigError

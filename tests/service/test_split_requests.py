@@ -18,10 +18,10 @@ from otel_polar.billing.call import ModelCall
 from otel_polar.billing.customer import Customer
 from otel_polar.billing.pricing import Price
 from otel_polar.billing.reading import read_call
-from otel_polar.delivery.intake import Intake
+from otel_polar.delivery.deciding.intake import Intake
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.record import dump_call
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.record import dump_call
 from otel_polar.service.otlp import read_json
 from tests.billing.test_corpus import TRUTH, WRONG_ON_THE_SPAN, lines
 from tests.delivery.support import NOON, Clock, settings

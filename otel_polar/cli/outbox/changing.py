@@ -23,11 +23,11 @@ from otel_polar.cli.output import Ending, confirm, end, failing, print_json, say
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.printable import printable
 from otel_polar.cli.words import counted
-from otel_polar.delivery import beside
-from otel_polar.delivery.giving_orders import Given, carry_out_everywhere
-from otel_polar.delivery.intake import Intake
+from otel_polar.delivery.deciding.intake import Intake
+from otel_polar.delivery.disk import beside
 from otel_polar.delivery.notices import Notices
-from otel_polar.delivery.orders import Kind, Row, make_orders
+from otel_polar.delivery.orders.giving import Given, carry_out_everywhere
+from otel_polar.delivery.orders.order import Kind, Row, make_orders
 from otel_polar.errors import ConfigError
 from otel_polar.settings import Settings
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_polar.billing.customer import Customer
-    from otel_polar.delivery.files import OutboxDirectory
-    from otel_polar.delivery.finding import Wanted
-    from otel_polar.delivery.outbox import Outbox
-    from otel_polar.delivery.rows import State
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.disk.files import OutboxDirectory
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.disk.rows import State
+    from otel_polar.delivery.looking.finding import Wanted
+    from otel_polar.delivery.looking.seen import SeenCall
 
 __all__ = ["TIMEOUT_S", "AsJson", "Change", "DryRun", "Force", "Timeout", "Yes", "change", "check_options"]
 

@@ -17,7 +17,7 @@ from otel_polar.cli.outbox.meant import (
     UntilOption,
     read_meant,
 )
-from otel_polar.delivery.orders import CHANGEABLE, Kind
+from otel_polar.delivery.orders.order import CHANGEABLE, Kind
 
 _KINDS: Final = dict.fromkeys(sorted(CHANGEABLE[Kind.DISCARD]), Kind.DISCARD)
 

@@ -31,7 +31,7 @@ from otel_polar.cli.words import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.looking.seen import SeenCall
 
 
 class Form(StrEnum):

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_polar.cli.output import Advance
-    from otel_polar.delivery.finding import Wanted
-    from otel_polar.delivery.looking import OutboxView
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.looking.finding import Wanted
+    from otel_polar.delivery.looking.seen import SeenCall
+    from otel_polar.delivery.looking.view import OutboxView
 
 
 def list_calls(

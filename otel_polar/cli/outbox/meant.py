@@ -22,8 +22,8 @@ from otel_polar.cli.outbox.options import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otel_polar.delivery.finding import Wanted
-    from otel_polar.delivery.rows import State
+    from otel_polar.delivery.disk.rows import State
+    from otel_polar.delivery.looking.finding import Wanted
 
 __all__ = [
     "AsJson",

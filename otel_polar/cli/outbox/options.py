@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from otel_polar.cli.directory import outbox_directory
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.looking import OutboxView
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.finding import Wanted
+from otel_polar.delivery.looking.view import OutboxView
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:

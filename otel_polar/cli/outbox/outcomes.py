@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from otel_polar.cli.output import say, show_table
 from otel_polar.cli.words import counted
-from otel_polar.delivery.order_answers import Outcome
+from otel_polar.delivery.orders.answers import Outcome
 
 if TYPE_CHECKING:
-    from otel_polar.delivery.giving_orders import Given
+    from otel_polar.delivery.orders.giving import Given
 
 
 def json_of(given: Given) -> dict[str, Any]:

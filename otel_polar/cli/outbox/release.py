@@ -16,8 +16,8 @@ from otel_polar.cli.outbox.meant import (
     UntilOption,
     read_meant,
 )
-from otel_polar.delivery.orders import Kind
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.orders.order import Kind
 
 _KINDS: Final = {State.UNPRICED: Kind.RELEASE}
 

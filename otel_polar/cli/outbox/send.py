@@ -14,17 +14,17 @@ from otel_polar.cli.outbox.flushing import send_here
 from otel_polar.cli.outbox.shown import troubles_of
 from otel_polar.cli.output import Ending, end, failing, print_json, say, working
 from otel_polar.cli.words import agreed, counted
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.giving_orders import left_orders, wait_until_sent
-from otel_polar.delivery.looking import OutboxView
-from otel_polar.delivery.orders import Kind, make_orders
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.finding import Wanted
+from otel_polar.delivery.looking.view import OutboxView
+from otel_polar.delivery.orders.giving import left_orders, wait_until_sent
+from otel_polar.delivery.orders.order import Kind, make_orders
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_polar.delivery.files import OutboxDirectory
+    from otel_polar.delivery.disk.files import OutboxDirectory
 
 _WAITING: Final = Wanted(states=frozenset({State.RECORDED, State.READY}))
 

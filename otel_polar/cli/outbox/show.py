@@ -14,15 +14,15 @@ from otel_polar.cli.outbox.states import advice, meaning, what_is_next
 from otel_polar.cli.output import Ending, end, fail, failing, print_json, say, show_table, working
 from otel_polar.cli.printable import printable
 from otel_polar.cli.words import counted, usd
-from otel_polar.delivery.finding import Wanted
-from otel_polar.delivery.record import dump_call, dump_measurement
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.record import dump_call, dump_measurement
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.finding import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_polar.delivery.looking import OutboxView
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.looking.seen import SeenCall
+    from otel_polar.delivery.looking.view import OutboxView
 
 _SHOWN_AT_MOST = 10
 _NANOS_FIELDS = frozenset({"start", "end"})

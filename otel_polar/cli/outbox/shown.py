@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_polar.cli.words import moment, usd, usd_plain
 
 if TYPE_CHECKING:
-    from otel_polar.delivery.looking import OutboxView
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.looking.seen import SeenCall
+    from otel_polar.delivery.looking.view import OutboxView
 
 COLUMNS: Final = ("recorded", "state", "customer", "model", "tokens", "cost", "reason", "external id")
 NUMBERS: Final = ("tokens", "cost")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_polar.delivery.advice import what_to_do
-from otel_polar.delivery.reasons import fixed_reason
+from otel_polar.delivery.disk.reasons import fixed_reason
+from otel_polar.delivery.looking.advice import what_to_do
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_polar.delivery.rows import State
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.disk.rows import State
+    from otel_polar.delivery.looking.seen import SeenCall
 
 
 class Meaning(NamedTuple):

@@ -17,7 +17,7 @@ from otel_polar.cli.words import counted, usd, usd_plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_polar.delivery.seen import SeenCall
+    from otel_polar.delivery.looking.seen import SeenCall
 
 MAX_LINES: Final = 25
 

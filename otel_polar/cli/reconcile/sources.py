@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_polar.cli.directory import outbox_directory
-from otel_polar.delivery.looking import OutboxView
+from otel_polar.delivery.looking.view import OutboxView
 from otel_polar.reconciliation.ledger import rows_of_directory, rows_of_export
 
 if TYPE_CHECKING:

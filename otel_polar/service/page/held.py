@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_polar.delivery.backlog import COUNTED, WAITING
-from otel_polar.delivery.reasons import OTHER, fixed_reason
+from otel_polar.delivery.disk.reasons import OTHER, fixed_reason
+from otel_polar.delivery.metrics.backlog import COUNTED, WAITING
 from otel_polar.service.page.shown import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from otel_polar.delivery.outbox import Outbox
-    from otel_polar.delivery.rows import State
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.disk.rows import State
     from otel_polar.service.page.source import Source
 
 ROWS_AT_ONCE: Final = 300
@@ -36,7 +36,7 @@ _REASONS: Final = """
 
 
 class HeldReason(NamedTuple):
-    """Calls in one state for one reason, in the fixed words of :mod:`otel_polar.delivery.reasons`."""
+    """Calls in one state for one reason, in the fixed words of :mod:`otel_polar.delivery.disk.reasons`."""
 
     state: State
     reason: str

@@ -29,8 +29,8 @@ from otel_polar.service.page.sums import Dimension
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_polar.delivery.database import Row
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.database import Row
+    from otel_polar.delivery.disk.outbox import Outbox
     from otel_polar.service.page.sums import Name, Window
 
 ROWS_AT_ONCE: Final = 300

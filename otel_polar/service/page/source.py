@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from otel_polar.delivery.outbox import Outbox
-    from otel_polar.delivery.telemetry import Telemetry
+    from otel_polar.delivery.disk.outbox import Outbox
+    from otel_polar.delivery.metrics.telemetry import Telemetry
     from otel_polar.settings import Settings
 
 

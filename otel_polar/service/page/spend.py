@@ -14,7 +14,7 @@ from otel_polar.service.page.sums import HOURS_A_DAY, Window, build_chart
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
     from otel_polar.service.page.source import Source
     from otel_polar.service.page.sums import Chart
 

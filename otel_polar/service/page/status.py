@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_polar._version import __version__
-from otel_polar.delivery.advice import what_to_do
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.looking.advice import what_to_do
 from otel_polar.service.page.attention import Attention, what_needs_attention
 from otel_polar.service.page.shown import shown_name, shown_text
 

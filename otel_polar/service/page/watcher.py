@@ -10,9 +10,9 @@ import threading
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.backlog import Backlog, look_at
+from otel_polar.delivery.metrics.backlog import Backlog, look_at
+from otel_polar.delivery.metrics.tally import NOT_BILLED
 from otel_polar.delivery.notices import describe, logger
-from otel_polar.delivery.tally import NOT_BILLED
 from otel_polar.errors import OutboxError
 from otel_polar.service.page.held import Held
 from otel_polar.service.page.rates import EVERY_S, Rate, Rates

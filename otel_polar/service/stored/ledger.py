@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
 
 # What is held and tried again keeps the time at which it was recorded first.
 _SINCE: Final = """

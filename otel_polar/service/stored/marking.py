@@ -21,7 +21,7 @@ COMMIT_BYTES: Final = 16 * 2**20
 
 AGAIN_CALLS: Final = 2_000
 AGAIN_BYTES: Final = 16 * 2**20
-"""So far back reading goes on: about as many calls as are looked at together (``delivery.window``)."""
+"""So far back reading goes on: about as many calls as are looked at together (``delivery.deciding.window``)."""
 
 
 class _Passed(NamedTuple):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.locks import try_lock
+from otel_polar.delivery.disk.locks import try_lock
 from otel_polar.service.stored.plain import TAIL_BYTES, StoredFileError
 
 if TYPE_CHECKING:

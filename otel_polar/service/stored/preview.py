@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_polar.delivery.intake import Intake
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.window import MAX_CONTEXT, PORTION
+from otel_polar.delivery.deciding.intake import Intake
+from otel_polar.delivery.deciding.window import MAX_CONTEXT, PORTION
+from otel_polar.delivery.disk.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from otel_polar.billing.call import ModelCall
     from otel_polar.billing.pricing import Price, Unpriced
-    from otel_polar.delivery.call_reader import CallReader
-    from otel_polar.delivery.elsewhere import Elsewhere
+    from otel_polar.delivery.deciding.call_reader import CallReader
+    from otel_polar.delivery.disk.elsewhere import Elsewhere
     from otel_polar.settings import Settings
 
 MAX_LINES: Final = 10_000

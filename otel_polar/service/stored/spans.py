@@ -10,7 +10,7 @@ from otel_polar.service.requests import JsonRequest, ProtobufRequest
 
 if TYPE_CHECKING:
     from otel_polar.billing.span import SpanRecord
-    from otel_polar.delivery.call_reader import CallReader
+    from otel_polar.delivery.deciding.call_reader import CallReader
     from otel_polar.delivery.pipeline import Pipeline
     from otel_polar.service.stored.messages import Form, Message
     from otel_polar.service.stored.outcome import FileRead

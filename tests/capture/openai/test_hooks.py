@@ -29,7 +29,7 @@ from otel_polar import bill_to
 from otel_polar.capture.openai import OpenAIHooks
 from otel_polar.capture.openai.bodies import EventFilter
 from otel_polar.capture.openai.exchange import Exchange
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.sandbox.openai_api import OpenAIServer, Usage
 from tests.capture.openai.support import CHAT, HAS_RESPONSES, MESSAGES, SETUPS, instrumented, vendor_usage
 from tests.unmeasured import unmeasured_environment

@@ -15,7 +15,7 @@ from websockets.sync.server import serve
 from otel_polar import bill_to
 from otel_polar.capture.openai import OpenAIHooks
 from otel_polar.capture.openai.websockets import Sockets
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

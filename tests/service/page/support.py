@@ -8,13 +8,13 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_polar.delivery.rows import Decided, State
+from otel_polar.delivery.disk.rows import Decided, State
 from tests.delivery.support import NOON, a_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_polar.delivery.outbox import Outbox
+    from otel_polar.delivery.disk.outbox import Outbox
     from otel_polar.service.page.ledger_count import LedgerCount
     from otel_polar.service.page.sums import Window
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.rows import State
-from otel_polar.delivery.transfer import copy_outbox
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import State
+from otel_polar.delivery.disk.transfer import copy_outbox
 from otel_polar.service.page import ledger_count, sums
 from otel_polar.service.page.ledger_count import LedgerCount
 from otel_polar.service.page.sums import Window

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.rows import State
 from otel_polar.service.page.attention import Attention, what_needs_attention
 from otel_polar.service.page.log_lines import MAX_LINES, LogLines
 from otel_polar.service.page.rates import REMEMBERED_S, Rate, Rates

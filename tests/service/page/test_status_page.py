@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from otel_polar.delivery.outbox import Outbox
-from otel_polar.delivery.rows import State
+from otel_polar.delivery.disk.outbox import Outbox
+from otel_polar.delivery.disk.rows import State
 from otel_polar.service.page import Source, create_page
 from otel_polar.service.page.app import HEADERS
 from otel_polar.service.page.held import MAX_EXAMPLES, Held
