@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
 _FINGERPRINT_DIGITS: Final = 12
 _SIDE_FILES: Final = ("-wal", "-shm")
+NAMES_TRIED: Final = 100
+"""For a new file; another name than the first is hardly ever needed."""
 
 
 class OwnedOutbox:
@@ -258,15 +260,16 @@ class OutboxDirectory:
             OSError: if the directory cannot be written.
             OutboxError: if the file cannot be used.
         """
-        path = self.path / f"outbox-{secrets.token_hex(4)}.db"
-        lock = try_lock(path)
-        if lock is None:
-            raise OutboxError(f"outbox {path} is locked by another process")
-        if not lock_path(path).exists():
-            # Whoever tidies up has had it for a moment: it is a lock of nothing.
+        for _ in range(NAMES_TRIED):
+            path = self.path / f"outbox-{secrets.token_hex(4)}.db"
+            # Whoever tidies up may have a lock that was made just now for a moment, and takes it for one of nothing.
+            lock = try_lock(path)
+            if lock is None:
+                continue
+            if lock_path(path).exists():
+                return OwnedOutbox(path, self._open(path), lock)
             lock.release()
-            return self.create()
-        return OwnedOutbox(path, self._open(path), lock)
+        raise OutboxError(f"outbox directory {self.path} cannot be used: {NAMES_TRIED} new files were locked by others")
 
     def _open(self, path: Path) -> Outbox:
         if not path.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import logging
 import os
@@ -128,6 +130,42 @@ def test_a_file_that_another_process_takes_over_first_leaves_no_lock_behind(dire
 
     first.remove()
     assert list(directory.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["held", "removed"])
+def test_a_new_lock_that_somebody_looks_at_just_then_costs_no_file(
+    directory: OutboxDirectory, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Who tidies up takes it for the lock of nothing: a process that found it taken would keep its calls in memory."""
+    directory.path.mkdir()
+    names = iter(["aaaaaaaa", "bbbbbbbb"])
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(names))
+    fresh = directory.path / "outbox-aaaaaaaa.db.lock"
+    real_flock = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if fresh.exists() and os.fstat(descriptor).st_ino == fresh.stat().st_ino:
+            if what == "held":
+                raise BlockingIOError(errno.EWOULDBLOCK, "somebody has it")
+            fresh.unlink()
+        real_flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    owned = directory.create()
+
+    assert owned.path.name == "outbox-bbbbbbbb.db"
+    owned.remove()
+
+
+def test_a_directory_in_which_every_new_file_is_locked_is_an_error(
+    directory: OutboxDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system whose locks do not work: memory takes over, and no thread tries for ever."""
+    directory.path.mkdir()
+    monkeypatch.setattr("otel_polar.delivery.disk.files.try_lock", lambda _: None)
+
+    with pytest.raises(OutboxError, match="100 new files were locked by others"):
+        directory.create()
 
 
 def test_a_damaged_file_is_put_aside_and_said(
