@@ -62,8 +62,8 @@ def replay(
     """Bill the model calls among the spans in stored OTLP files, each once.
 
     Reads what the Collector's file exporter writes, as JSON lines or as protobuf (`format: proto`), one JSON document
-    or protobuf message, and gzip of each. The settings are those of the processor and the service; who pays is told by
-    attributes.
+    or protobuf message, and gzip or zstd of each. The settings are those of the processor and the service; who pays is
+    told by attributes.
 
     Without `--yes` it says first, by customer and model, what there is to bill, and asks. Calls are recorded in an
     outbox file of its own, then sent: an application may run with the same outbox directory meanwhile.
@@ -80,7 +80,7 @@ def replay(
 
     Example: `otel-polar replay --dry-run /var/spool/otel/` to see, then without `--dry-run`
 
-    Example: `zstd -dc spans.json.zst | otel-polar replay --yes -`
+    Example: `kubectl cp collector:/spans.jsonl - | otel-polar replay --yes -`
     """
     # What is wrong is told at the end, once and with its numbers.
     logging.getLogger("otel_polar").addHandler(logging.NullHandler())

@@ -8,20 +8,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from backports import zstd
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.service.reading import SpanReader
 from tests.cli.command import run_command
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.service.messages import as_json, request
-from tests.service.stored.recordings import NANOS_PER_CALL, a_request, lengths, lines
+from tests.service.stored.recordings import NANOS_PER_CALL, a_request, lengths, lines, packed
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
-
-    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
     from otel_polar.sandbox import SandboxServer
 
@@ -74,6 +74,9 @@ def ids(*numbers: int) -> list[str]:
         lengths,
         lambda messages: gzip.compress(lines(messages)),
         lambda messages: gzip.compress(lengths(messages)),
+        lambda messages: zstd.compress(lines(messages)),
+        packed,
+        lambda messages: packed(messages, TracesData.SerializeToString),
         lambda messages: request(
             *[span for one in messages for span in one.resource_spans[0].scope_spans[0].spans],
             resource={"service.name": "chat"},
@@ -83,7 +86,17 @@ def ids(*numbers: int) -> list[str]:
             indent=1,
         ).encode(),
     ],
-    ids=["lines", "lengths", "lines.gz", "lengths.gz", "message", "document"],
+    ids=[
+        "lines",
+        "lengths",
+        "lines.gz",
+        "lengths.gz",
+        "lines.zst",
+        "packed json",
+        "packed proto",
+        "message",
+        "document",
+    ],
 )
 def test_every_form_is_billed_once_however_often_it_is_replayed(
     polar_sandbox: SandboxServer, env: dict[str, str], tmp_path: Path, write: Callable[[list[TracesData]], bytes]
@@ -266,7 +279,7 @@ def test_filters_choose_by_time_and_service_and_leave_the_rest_unread(
 def test_standard_input_is_known_again_by_what_comes(
     polar_sandbox: SandboxServer, env: dict[str, str], tmp_path: Path
 ) -> None:
-    """``zstd -dc FILE | otel-polar replay -``, twice."""
+    """``otel-polar replay - < FILE``, twice."""
     content = lines([a_request(0), a_request(1)]).decode()
     file = tmp_path / "spans.json"
     file.write_text(content)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.servers.child import HOST, Child, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.collector.application import Protocol
@@ -78,6 +78,7 @@ class Collector(Child):
         directory: where its configuration and its queue are.
         exporters: by name, as in a Collector's configuration. All of them get all spans.
         extensions: as there.
+        feature_gates: what is switched on besides.
     """
 
     def __init__(
@@ -86,12 +87,16 @@ class Collector(Child):
         directory: Path,
         exporters: Mapping[str, Any],
         extensions: Mapping[str, Any] | None = None,
+        *,
+        feature_gates: Sequence[str] = (),
     ) -> None:
         self.grpc_port, self.http_port, self._health_port = free_port(), free_port(), free_port()
         config = directory / "collector.json"
         # JSON is YAML.
         config.write_text(json.dumps(self._config(directory, exporters, extensions or {}), indent=1))
-        super().__init__("the Collector", [str(binary), f"--config={config}"])
+        super().__init__(
+            "the Collector", [str(binary), f"--config={config}", *(f"--feature-gates={gate}" for gate in feature_gates)]
+        )
 
     def _config(
         self, directory: Path, exporters: Mapping[str, Any], extensions: Mapping[str, Any]

@@ -3,7 +3,8 @@
 ::
 
     files.py      which files are meant: folders, standard input
-    plain.py      the bytes of one of them, unzipped, from the beginning to the end
+    plain.py      the bytes of one of them, unpacked, from the beginning to the end
+    unpacking.py  gzip and zstd
     messages.py   the export requests in those bytes, and what of them is damaged or not written to its end
     positions.py  how far each file has been read, known again by what is in it
     marking.py    ... which moves only behind what is recorded

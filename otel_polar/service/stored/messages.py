@@ -6,6 +6,8 @@
     document   one JSON document, over many lines    a saved answer, a test
     lengths    4 bytes of length, big-endian, then   the file exporter, ``format: proto``
                a protobuf message, again and again
+    packed     the same with each message, of either  the file exporter, ``compression: zstd``
+               kind, compressed by itself
     message    one protobuf message                  TracesData
 
 Source: open-telemetry/opentelemetry-collector-contrib, exporter/fileexporter (README.md, file_writer.go).
@@ -19,15 +21,17 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from otel_polar.service.origin import SpansFormatError
 from otel_polar.service.stored.plain import StoredFileError
+from otel_polar.service.stored.unpacking import ZSTD_MAGIC, NoZstdError, UnpackingError, check_zstd, unpack_zstd
 from otel_polar.service.wire import frames, groups_of_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_polar.service.stored.plain import Plain
 
@@ -44,8 +48,6 @@ _FIRST_TAG: Final = 0x0A
 _HEAD_BYTES: Final = 64 * 1024
 _MAX_HEAD_BYTES: Final = 4 * 2**20
 _LINES_TRIED: Final = 10
-# A length of less than 16 MiB and the first tag. Of those that are longer, damage costs all up to the next shorter one.
-_MAYBE_MESSAGE: Final = re.compile(rb"(?=\x00[\x00-\xff]{3}\x0a)", re.DOTALL)
 _BLANK: Final = b" \t\r\n\0"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -56,20 +58,20 @@ class Form(StrEnum):
     LINES = "lines"
     DOCUMENT = "document"
     LENGTHS = "lengths"
+    PACKED = "packed"
     MESSAGE = "message"
-
-    @property
-    def is_json(self) -> bool:
-        """Whether they are text."""
-        return self in (Form.LINES, Form.DOCUMENT)
 
 
 class Message(NamedTuple):
-    """One request, from *begin* in the plain bytes, on that line. ``is_open``: the file ends with it, perhaps in it."""
+    """One request, from *begin* in the plain bytes, on that line. ``is_open``: the file ends with it, perhaps in it.
+
+    ``is_json``: it is text, and no protobuf.
+    """
 
     begin: int
     line: int | None
     content: bytes
+    is_json: bool
     is_open: bool = False
 
 
@@ -108,18 +110,36 @@ def form_of(plain: Plain) -> Form | None:
         return Form.LINES if _are_lines(plain) else Form.DOCUMENT
     if not head.strip(b" \t\r\n") or (len(head) <= LENGTH_BYTES and head[:1] == b"\0"):
         return None
-    if head[0] == _FIRST_TAG and not _begins_with_length(head):
+    if head[0] == _FIRST_TAG and not _begins_with_length(head, _PLAIN):
         return Form.MESSAGE
-    if _begins_with_length(head) or _MAYBE_MESSAGE.search(head):
-        return Form.LENGTHS
+    if (form := _form_behind_lengths(head)) is not None:
+        _check(form, plain.name)
+        return form
     if b"\n{" in head:
         # The first line has lost its beginning.
         return Form.LINES
     raise StoredFileError(
         f"{plain.name} holds no spans in a known form (it begins with 0x{head[:4].hex()}): read are OTLP traces as JSON"
         " lines or as protobuf behind 4 bytes of length, as the Collector's file exporter writes them, one JSON"
-        " document, one protobuf message, and gzip of these"
+        " document, one protobuf message, and gzip or zstd of these"
     )
+
+
+def _form_behind_lengths(head: bytes) -> Form | None:
+    if _begins_with_length(head, _PLAIN):
+        return Form.LENGTHS
+    # Before it is searched for a length: in what is packed there is everything.
+    if _begins_with_length(head, _PACKED) or _PACKED.maybe.search(head):
+        return Form.PACKED
+    return Form.LENGTHS if _PLAIN.maybe.search(head) else None
+
+
+def _check(form: Form, name: str) -> None:
+    try:
+        if form is Form.PACKED:
+            check_zstd()
+    except NoZstdError as error:
+        raise StoredFileError(f"{name}: {error}") from error
 
 
 def messages(plain: Plain, form: Form, line: int = 1) -> Iterator[Part]:
@@ -128,9 +148,11 @@ def messages(plain: Plain, form: Form, line: int = 1) -> Iterator[Part]:
         case Form.LINES:
             return _lines(plain, line)
         case Form.LENGTHS:
-            return _lengths(plain)
+            return _lengths(plain, _PLAIN)
+        case Form.PACKED:
+            return _lengths(plain, _PACKED)
         case _:
-            return _whole(plain)
+            return _whole(plain, is_json=form is Form.DOCUMENT)
 
 
 def _are_lines(plain: Plain) -> bool:
@@ -155,9 +177,10 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _begins_with_length(head: bytes) -> bool:
+def _begins_with_length(head: bytes, framing: _Framing) -> bool:
     length = int.from_bytes(head[:LENGTH_BYTES])
-    return 0 < length <= MAX_MESSAGE_BYTES and head[LENGTH_BYTES : LENGTH_BYTES + 1] in (b"\x0a", b"")
+    begins = head[LENGTH_BYTES : LENGTH_BYTES + len(framing.magic)]
+    return 0 < length <= MAX_MESSAGE_BYTES and framing.magic.startswith(begins)
 
 
 def _lines(plain: Plain, line: int) -> Iterator[Part]:
@@ -167,39 +190,40 @@ def _lines(plain: Plain, line: int) -> Iterator[Part]:
         if content is None:
             yield Damage(begin, line, f"a line of more than {MAX_MESSAGE_BYTES} bytes")
         elif content.strip(_BLANK):
-            yield Message(begin, line, content.strip(_BLANK), is_open=not is_ended)
+            yield Message(begin, line, content.strip(_BLANK), is_json=True, is_open=not is_ended)
         if not is_ended:
             return
         line += 1
 
 
-def _whole(plain: Plain) -> Iterator[Part]:
+def _whole(plain: Plain, *, is_json: bool) -> Iterator[Part]:
     content = plain.take(MAX_DOCUMENT_BYTES + 1)
     if len(content) > MAX_DOCUMENT_BYTES:
         raise StoredFileError(
             f"{plain.name} is one document of more than {MAX_DOCUMENT_BYTES} bytes: write it as JSON lines, with a"
             " request on each"
         )
-    yield Message(0, None, content, is_open=plain.damage is not None or not _is_closed(content))
+    yield Message(0, None, content, is_json, is_open=plain.damage is not None or not _is_closed(content))
 
 
 def _is_closed(content: bytes) -> bool:
     return content.rstrip(_BLANK).endswith(b"}") or content[:1] == b"\x0a"
 
 
-def _lengths(plain: Plain) -> Iterator[Part]:
+def _lengths(plain: Plain, framing: _Framing) -> Iterator[Part]:
     while head := plain.peek(LENGTH_BYTES):
         begin = plain.position
         length = int.from_bytes(head)
         is_possible = len(head) == LENGTH_BYTES and 0 < length <= MAX_MESSAGE_BYTES
         ahead = plain.peek(LENGTH_BYTES + length + LENGTH_BYTES + 1)[LENGTH_BYTES:] if is_possible else b""
         content, behind = ahead[:length], ahead[length:]
-        if is_possible and len(content) == length and _is_message(content, behind):
+        message = framing.read(content, behind) if is_possible and len(content) == length else None
+        if message is not None:
             plain.take(LENGTH_BYTES + length)
-            yield Message(begin, None, content)
+            yield Message(begin, None, message, is_json=message[:1] == b"{")
             continue
         is_cut = len(head) < LENGTH_BYTES or (is_possible and len(content) < length)
-        at = _next_message(plain)
+        at = _next_message(plain, framing)
         if at is None and is_cut:
             yield Rest(begin)
             return
@@ -217,7 +241,7 @@ def _is_message(content: bytes, behind: bytes) -> bool:
         return False
     try:
         groups = list(groups_of_spans(content))
-        if behind and not _begins_with_length(behind):
+        if behind and not _begins_with_length(behind, _PLAIN):
             # Then either this one ends elsewhere or the next one is damaged.
             spans = [frame for group in groups for frame in group.spans]
             return all(number for _, begin, end in spans for number, _, _ in frames(content, begin, end))
@@ -226,13 +250,40 @@ def _is_message(content: bytes, behind: bytes) -> bool:
     return True
 
 
-def _next_message(plain: Plain) -> int | None:
+def _next_message(plain: Plain, framing: _Framing) -> int | None:
     """How many bytes ahead the next whole message begins, as far as one can be looked for."""
     window = plain.peek(MAX_MESSAGE_BYTES)
-    for found in _MAYBE_MESSAGE.finditer(window, 1):
+    for found in framing.maybe.finditer(window, 1):
         at = found.start()
         length = int.from_bytes(window[at : at + LENGTH_BYTES])
         content = window[at + LENGTH_BYTES : at + LENGTH_BYTES + length]
-        if len(content) == length and _is_message(content, window[at + LENGTH_BYTES + length : at + length + 9]):
+        behind = window[at + LENGTH_BYTES + length : at + 2 * LENGTH_BYTES + length + 1]
+        if len(content) == length and framing.read(content, behind) is not None:
             return at
     return None
+
+
+def _read_plain(content: bytes, behind: bytes) -> bytes | None:
+    return content if _is_message(content, behind) else None
+
+
+def _read_packed(content: bytes, _: bytes) -> bytes | None:
+    # Its frame says where it ends, and has a checksum: what follows need not be looked at.
+    with suppress(UnpackingError):
+        return unpack_zstd(content, max_bytes=MAX_MESSAGE_BYTES)
+    return None
+
+
+class _Framing(NamedTuple):
+    """How messages behind their lengths begin, where one may begin, and what one is; ``None`` if it is none."""
+
+    magic: bytes
+    maybe: re.Pattern[bytes]
+    read: Callable[[bytes, bytes], bytes | None]
+
+
+# A length of less than 16 MiB and the first bytes. Of longer ones, damage costs all up to the next shorter one.
+_PLAIN: Final = _Framing(b"\x0a", re.compile(rb"(?=\x00[\x00-\xff]{3}\x0a)", re.DOTALL), _read_plain)
+_PACKED: Final = _Framing(
+    ZSTD_MAGIC, re.compile(rb"(?=\x00[\x00-\xff]{3}" + re.escape(ZSTD_MAGIC) + rb")", re.DOTALL), _read_packed
+)

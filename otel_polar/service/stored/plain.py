@@ -1,4 +1,4 @@
-"""The bytes of a stored file, unzipped, through a window that only moves forward.
+"""The bytes of a stored file, unpacked, through a window that only moves forward.
 
 Nothing is kept but what has been looked at and not taken yet, so a file of any size takes the memory of one message.
 """
@@ -6,22 +6,16 @@ Nothing is kept but what has been looked at and not taken yet, so a file of any 
 from __future__ import annotations
 
 import io
-import zlib
 from typing import TYPE_CHECKING, Final
 
 from otel_polar.errors import OtelPolarError
-from otel_polar.service.unzipping import GZIP_MAGIC
+from otel_polar.service.stored.unpacking import PIECE_BYTES, NoZstdError, UnpackingError, unpacker_for
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-PIECE_BYTES: Final = 256 * 1024
 TAIL_BYTES: Final = 4_096
 """So much of what was taken last is remembered: it tells a file from another one."""
-
-ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-_GZIP: Final = zlib.MAX_WBITS | 16
-_LENGTH_BYTES: Final = 4
 
 
 class StoredFileError(OtelPolarError):
@@ -29,13 +23,13 @@ class StoredFileError(OtelPolarError):
 
 
 class Plain:
-    """What one file holds. ``position`` counts unzipped bytes from its beginning, ``raw_bytes`` those of the file."""
+    """What one file holds. ``position`` counts unpacked bytes from its beginning, ``raw_bytes`` those of the file."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         """*name* is what messages call it.
 
         Raises:
-            StoredFileError: if it is compressed in a way that is not read here.
+            StoredFileError: if there is nothing here that could unpack it.
             OSError: if it cannot be read.
         """
         self._file = file
@@ -48,9 +42,10 @@ class Plain:
         """Why it ended before its end, if it did."""
         self._window = bytearray()
         self._ahead = self._read_raw()
-        self._unzipper = zlib.decompressobj(_GZIP) if self._ahead.startswith(GZIP_MAGIC) else None
-        self.is_zipped = self._unzipper is not None
-        _refuse_zstd(self._ahead if self._unzipper is None else self.peek(2 * _LENGTH_BYTES), name, self.is_zipped)
+        try:
+            self._unpacker = unpacker_for(self._ahead)
+        except NoZstdError as error:
+            raise StoredFileError(f"{name}: {error}, or zstd -dc {name} | otel-polar replay -") from error
 
     def peek(self, size: int) -> bytes:
         """The next *size* bytes, fewer only at the end."""
@@ -79,7 +74,7 @@ class Plain:
 
     def skip_to(self, position: int) -> bool:
         """Move forward; False if the file ends before."""
-        if self._unzipper is None and self._file.seekable():
+        if self._unpacker is None and self._file.seekable():
             # What is behind the window need not be read, but for what is to be remembered of it.
             here = self._file.tell()
             if position - TAIL_BYTES > here and self._file.seek(0, io.SEEK_END) >= position:
@@ -118,44 +113,21 @@ class Plain:
         return piece
 
     def _read(self) -> bytes:
-        """The next piece, unzipped; empty at the end."""
+        """The next piece, unpacked; empty at the end."""
+        unpacker = self._unpacker
         while self.damage is None:
+            try:
+                if unpacker is not None and (piece := unpacker.piece()):
+                    return piece
+            except UnpackingError as error:
+                self.damage = str(error)
+                return b""
             raw, self._ahead = self._ahead or self._read_raw(), b""
-            if self._unzipper is None:
+            if unpacker is None:
                 return raw
             if not raw:
-                if not self._unzipper.eof:
-                    self.damage = "the gzip ends in the middle: it is still being written, or was cut off"
+                if not unpacker.is_whole:
+                    self.damage = f"the {unpacker.name} ends in the middle: it is still being written, or was cut off"
                 return b""
-            if piece := self._unzip(raw):
-                return piece
+            unpacker.give(raw)
         return b""
-
-    def _unzip(self, raw: bytes) -> bytes:
-        assert self._unzipper is not None  # noqa: S101 - it is asked before
-        if self._unzipper.eof:
-            # Another member, as ``cat`` of two files makes them, or zeros that pad the end.
-            raw = raw.lstrip(b"\0")
-            if not raw:
-                return b""
-            self._unzipper = zlib.decompressobj(_GZIP)
-        try:
-            # In pieces: a few kilobytes can hold gigabytes.
-            piece = self._unzipper.decompress(raw, PIECE_BYTES)
-        except zlib.error as error:
-            self.damage = f"the gzip is damaged ({error})"
-            return b""
-        self._ahead = self._unzipper.unused_data if self._unzipper.eof else self._unzipper.unconsumed_tail
-        return piece
-
-
-def _refuse_zstd(head: bytes, name: str, is_zipped: bool) -> None:  # noqa: FBT001 - private, and its name says it
-    if head.startswith(ZSTD_MAGIC):
-        unpack = f"gzip -dc {name} | zstd -dc" if is_zipped else f"zstd -dc {name}"
-        raise StoredFileError(f"{name} is compressed by zstd, which is not read here: {unpack} | otel-polar replay -")
-    if head[_LENGTH_BYTES:].startswith(ZSTD_MAGIC):
-        raise StoredFileError(
-            f"{name} holds messages that were compressed one by one, each behind its length, as the Collector's file"
-            " exporter writes them with `compression: zstd`; zstd's own program cannot unpack that. Have the exporter"
-            " write without `compression`, or with one stream (feature gate exporter.file.nativeCompression)"
-        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from otel_polar.service.origin import SpansFormatError
 from otel_polar.service.stored.marking import Mark
-from otel_polar.service.stored.messages import Damage, Form, Rest, form_of, messages, place_of
+from otel_polar.service.stored.messages import Damage, Rest, form_of, messages, place_of
 from otel_polar.service.stored.outcome import FileRead, Place
 from otel_polar.service.stored.plain import StoredFileError
 from otel_polar.service.stored.positions import Position, Positions, before_of, goes_on, head_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otel_polar.service.stored.files import StoredFile
-    from otel_polar.service.stored.messages import Message, Part
+    from otel_polar.service.stored.messages import Form, Message, Part
     from otel_polar.service.stored.plain import Plain
     from otel_polar.service.stored.spans import Filters, StoredSpans
 
@@ -106,7 +106,7 @@ class Replaying:
         mark = Mark(begin, self._commit, self._save)
         told_bytes = 0
         for part in messages(plain, form, begin.line):
-            calls = self._calls_of(part, form, read)
+            calls = self._calls_of(part, read)
             if calls is None:
                 read.left = Place(place_of(part), plain.damage or "it is not written to its end")
                 break
@@ -119,7 +119,7 @@ class Replaying:
         mark.write()
         self._advance(plain.raw_bytes - told_bytes)
 
-    def _calls_of(self, part: Part, form: Form, read: FileRead) -> list[str] | None:
+    def _calls_of(self, part: Part, read: FileRead) -> list[str] | None:
         """What is to be recorded of it; ``None`` if it is left, because it is not written to its end."""
         if isinstance(part, Rest):
             return None
@@ -127,7 +127,7 @@ class Replaying:
             read.found_damage(place_of(part), part.reason)
             return []
         try:
-            return self._spans.read(part, form, read)
+            return self._spans.read(part, read)
         except SpansFormatError as error:
             return self._judge(part, error, read)
 

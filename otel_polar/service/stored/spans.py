@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.deciding.call_reader import CallReader
     from otel_polar.delivery.pipeline import Pipeline
-    from otel_polar.service.stored.messages import Form, Message
+    from otel_polar.service.stored.messages import Message
     from otel_polar.service.stored.outcome import FileRead
     from otel_polar.settings import Settings
 
@@ -53,13 +53,13 @@ class StoredSpans:
         """Those that the filters leave out."""
         self.old = 0
 
-    def read(self, message: Message, form: Form, into: FileRead) -> list[str]:
+    def read(self, message: Message, into: FileRead) -> list[str]:
         """The calls in a message, as ``Pipeline.commit`` takes them.
 
         Raises:
             SpansFormatError: if it is no request with spans.
         """
-        request = JsonRequest(message.content) if form.is_json else ProtobufRequest(message.content)
+        request = JsonRequest(message.content) if message.is_json else ProtobufRequest(message.content)
         found = self._reader.read(request)
         into.spans += request.count()
         into.calls += len(found.calls)

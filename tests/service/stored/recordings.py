@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from backports import zstd
+
 from tests.service.messages import as_json, pairs, request, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
@@ -53,6 +55,13 @@ def lines(messages: Iterable[TracesData]) -> bytes:
 def lengths(messages: Iterable[TracesData]) -> bytes:
     """``format: proto``."""
     contents = [message.SerializeToString() for message in messages]
+    return b"".join(len(content).to_bytes(4) + content for content in contents)
+
+
+def packed(messages: Iterable[TracesData], write: Callable[[TracesData], bytes] = as_json) -> bytes:
+    """``compression: zstd``, of either format: each message is a frame by itself, with a checksum."""
+    options: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
+    contents = [zstd.compress(write(message), options=options) for message in messages]
     return b"".join(len(content).to_bytes(4) + content for content in contents)
 
 

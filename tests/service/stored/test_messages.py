@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from otel_polar.service.stored.messages import Damage, Form, Message, Part, Rest, form_of, messages, place_of
+from otel_polar.service.stored.messages import (
+    MAX_MESSAGE_BYTES,
+    Damage,
+    Form,
+    Message,
+    Part,
+    Rest,
+    form_of,
+    messages,
+    place_of,
+)
 from otel_polar.service.stored.plain import Plain, StoredFileError
 from tests.service.messages import as_json
-from tests.service.stored.recordings import fixed, lengths, lines
+from tests.service.stored.recordings import fixed, lengths, lines, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +57,16 @@ def whole(content: bytes) -> list[bytes]:
         (b'{\n  "resourceSpans": [\n  ]\n}\n', Form.DOCUMENT),
         (lengths(REQUESTS), Form.LENGTHS),
         (lengths(REQUESTS)[:5], Form.LENGTHS),
+        (packed(REQUESTS), Form.PACKED),
+        (packed(REQUESTS, TracesData.SerializeToString), Form.PACKED),
+        (packed(REQUESTS)[:6], Form.PACKED),
+        (packed(REQUESTS)[3:], Form.PACKED),
         (CONTENTS[0], Form.MESSAGE),
         (b"", None),
         (b"\n", None),
     ],
 )
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
 def test_the_form_is_told_by_what_is_in_a_file(
     content: bytes, form: Form | None, pack: Callable[[bytes], bytes]
 ) -> None:
@@ -57,12 +74,21 @@ def test_the_form_is_told_by_what_is_in_a_file(
     assert form_of(Plain(io.BytesIO(pack(content)), "spans")) is form
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
 def test_every_message_is_read(pack: Callable[[bytes], bytes]) -> None:
-    """As lines, and behind their lengths."""
+    """As lines, and behind their lengths, however the file is packed."""
     assert whole(pack(lengths(REQUESTS))) == CONTENTS
     assert whole(pack(lines(REQUESTS))) == [as_json(message) for message in REQUESTS]
+    assert whole(pack(packed(REQUESTS))) == [as_json(message) for message in REQUESTS]
+    assert whole(pack(packed(REQUESTS, TracesData.SerializeToString))) == CONTENTS
     assert whole(pack(CONTENTS[0])) == CONTENTS[:1]
+
+
+def test_what_is_text_and_what_is_not_is_told_by_each_message() -> None:
+    """The Collector packs both in the same way, and somebody may have changed the format of a file that goes on."""
+    mixed = packed(REQUESTS[:1]) + packed(REQUESTS[1:], TracesData.SerializeToString)
+
+    assert [part.is_json for part in parts(mixed) if isinstance(part, Message)] == [True, False, False, False, False]
 
 
 def test_several_gzips_one_behind_the_other_are_one() -> None:
@@ -70,21 +96,72 @@ def test_several_gzips_one_behind_the_other_are_one() -> None:
     assert whole(gzip.compress(lengths(REQUESTS[:2])) + gzip.compress(lengths(REQUESTS[2:])) + bytes(9)) == CONTENTS
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"\x28\xb5\x2f\xfd....", "zstd -dc spans | otel-polar replay -"),
-        # Without the time of day, which would be part of the test's name, another one for each worker.
-        (gzip.compress(b"\x28\xb5\x2f\xfd....", mtime=0), "gzip -dc spans | zstd -dc | otel-polar replay -"),
-        (b"\0\0\0\x09\x28\xb5\x2f\xfd.....", "one by one"),
-    ],
-)
-def test_zstd_is_refused_with_the_way_out(content: bytes, told: str) -> None:
-    """The exporter can compress by it, and Python cannot unpack it."""
-    with pytest.raises(StoredFileError, match="zstd") as refused:
-        Plain(io.BytesIO(content), "spans")
+def test_several_zstds_one_behind_the_other_are_one() -> None:
+    """The Collector writes one for each request where it rotates files, and another one after each restart."""
+    assert whole(b"".join(zstd.compress(line + b"\n") for line in lines(REQUESTS).splitlines())) == [
+        as_json(message) for message in REQUESTS
+    ]
 
-    assert told in str(refused.value)
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_packed_file_that_is_cut_off_gives_what_it_has(pack: Callable[[bytes], bytes], cut: int) -> None:
+    """It may still be being written: the rest is left for the next time, and nothing is made of half a message."""
+    plain = Plain(io.BytesIO(pack(lines(REQUESTS[:2])) + pack(lines(REQUESTS[2:]))[:-cut]), "spans")
+    form = form_of(plain)
+    assert form is not None
+    found = [part for part in messages(plain, form) if isinstance(part, Message) and not part.is_open]
+
+    assert [part.content for part in found][:2] == [as_json(message) for message in REQUESTS[:2]]
+    assert plain.damage is not None
+    assert "ends in the middle" in plain.damage
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_a_packed_file_that_is_damaged_gives_what_comes_before(pack: Callable[[bytes], bytes]) -> None:
+    """Behind it nothing can be unpacked any more."""
+    plain = Plain(io.BytesIO(pack(lines(REQUESTS[:2])) + b"\x28\xb5\x2f\xfd\xff\xff" + bytes(99)), "spans")
+    form = form_of(plain)
+    assert form is not None
+    found = [part.content for part in messages(plain, form) if isinstance(part, Message)]
+
+    assert found == [as_json(message) for message in REQUESTS[:2]]
+    assert plain.damage is not None
+    assert "is damaged" in plain.damage
+
+
+def test_damage_costs_a_packed_message_only() -> None:
+    """Each has a checksum, and the next one is found by how it begins."""
+    content = bytearray(packed(REQUESTS))
+    begin = 4 + int.from_bytes(content[:4])
+    content[begin + 60] ^= 0xFF
+
+    first, damage, *others = parts(bytes(content))
+
+    assert isinstance(damage, Damage)
+    assert place_of(damage) == f"byte {begin}"
+    assert [part.content for part in (first, *others) if isinstance(part, Message)] == [
+        as_json(message) for message in (REQUESTS[0], *REQUESTS[2:])
+    ]
+
+
+def test_a_packed_message_that_holds_more_than_any_may_is_damage() -> None:
+    """A few kilobytes can hold gigabytes."""
+    bomb = zstd.compress(b"{" + b" " * MAX_MESSAGE_BYTES)
+    content = packed(REQUESTS[:1]) + len(bomb).to_bytes(4) + bomb + packed(REQUESTS[1:])
+
+    assert [type(part) for part in parts(content)] == [Message, Damage, Message, Message, Message, Message]
+
+
+@pytest.mark.parametrize("content", [zstd.compress(lines(REQUESTS[:1])), packed(REQUESTS[:1])])
+def test_without_the_library_for_zstd_it_is_refused_with_the_way_out(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes with the extra for the command, and the command may be there without."""
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+
+    with pytest.raises(StoredFileError, match=r"spans: zstd cannot be unpacked here: pip install 'otel-polar\[cli\]'"):
+        parts(content)
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04....", b"time,model\n", b"\xff" * 100, b"[1, 2]"])
@@ -135,7 +212,7 @@ def test_a_last_line_without_an_end_may_be_one() -> None:
     assert (before.is_open, last.is_open) == (False, True)
 
 
-@given(st.binary(max_size=200), st.integers(0, 2_000), st.sampled_from([lines, lengths]))
+@given(st.binary(max_size=200), st.integers(0, 2_000), st.sampled_from([lines, lengths, packed]))
 def test_nothing_that_is_put_into_a_file_stops_reading(put: bytes, place: int, write: Callable[..., bytes]) -> None:
     """Bad input costs what it is in, and is an error or a part like others; never a crash, and never for ever."""
     content = write(REQUESTS)
