@@ -4,6 +4,7 @@
 
     app.py             the command and its options; one file or folder per group of commands beside it
     output.py          how every command speaks and ends
+    tables.py          tables, in terminals of any width
     words.py           numbers in sentences
     printable.py       text of others, fit for a terminal
     directory.py       the outbox directory of the settings
@@ -30,8 +31,9 @@ import sys
 from contextlib import suppress
 
 # As in cli.output.Ending, which needs libraries that may be missing here.
-UNREAD = 141
+IMPOSSIBLE = 3
 INTERRUPTED = 130
+UNREAD = 141
 
 
 def main() -> None:
@@ -44,19 +46,35 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     try:
         app()
+    except OSError as error:
+        # Of what it says, as a rule: commands tell themselves what else they cannot do.
+        _write_no_more()
+        sys.exit(_impossible(error))
     finally:
         _finish_writing()
 
 
 def _finish_writing() -> None:
-    """Write what is left; if nobody reads it any more, that is how the command ends."""
+    """Write what is left; if nobody reads it any more, or it cannot be written, that is how the command ends."""
     if sys.stdout is None:
         # It was started without one.
         return
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is written at the very end would fail again, with words.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         sys.exit(UNREAD)
+    except OSError as error:
+        _write_no_more()
+        sys.exit(_impossible(error))
+
+
+def _impossible(error: OSError) -> int:
+    sys.stderr.write(f"otel-polar: {error}\n")
+    return IMPOSSIBLE
+
+
+def _write_no_more() -> None:
+    # What is written at the very end would fail again, with words.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_polar.cli.output import Ending, confirm, end, failing, print_json, say, show_table, working
+from otel_polar.cli.output import Ending, confirm, end, failing, print_json, say, working
 from otel_polar.cli.printable import printable
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import agreed, counted
 from otel_polar.errors import OtelPolarError, PolarDeniedError, PolarRefusedError
 from otel_polar.settings import Settings

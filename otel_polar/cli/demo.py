@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from otel_polar.cli.extras import needs_extra
 from otel_polar.cli.output import Ending, end, fail, print_json
+from otel_polar.cli.tables import console_for
 
 if TYPE_CHECKING:
     from otel_polar.cli.demo_scenario import DemoResult
@@ -80,7 +80,7 @@ def _show(result: DemoResult) -> None:
             f"{total.output_tokens:,}",
             _usd(total.cost_nanos),
         )
-    console = Console()
+    console = console_for()
     console.print(table)
     total_nanos = sum(total.cost_nanos for total in result.totals)
     if result.adds_up:

@@ -11,6 +11,7 @@ import typer
 from otel_polar.checkup.finding import LEVEL_WIDTH, Level, Report, lines_of
 from otel_polar.checkup.sections import DEFAULT_WAIT_S, SECTIONS
 from otel_polar.cli.output import Ending, end, print_json, working
+from otel_polar.cli.tables import console_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -154,10 +155,9 @@ def _quietly(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _aloud(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Show each finding as it comes."""
-    from rich.console import Console  # noqa: PLC0415 - a twentieth of a second, and not for --json
-    from rich.text import Text  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - a twentieth of a second, and not for --json
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = console_for(soft_wrap=True)
     section = ""
     for finding in findings:
         if finding.section != section:

@@ -10,7 +10,7 @@ import json
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -18,7 +18,7 @@ from otel_polar.cli.printable import printable
 from otel_polar.errors import OtelPolarError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Protocol
 
     class Advance(Protocol):
@@ -48,10 +48,6 @@ class Ending(IntEnum):
 
     UNREAD = 141
     """Nobody reads what it writes any more."""
-
-
-_NO_TERMINAL_CHARACTERS: Final = 100_000
-"""Where it is no terminal, a table is as wide as it has to be: a line that is cut cannot be searched."""
 
 
 def end(ending: Ending) -> NoReturn:
@@ -99,26 +95,6 @@ def confirm(question: str, *, yes: bool) -> bool:
         typer.echo(f"{question} Nobody can be asked here: give --yes to do it, or --dry-run to only see it", err=True)
         end(Ending.MISUSED)
     return typer.confirm(question, default=False, err=True)
-
-
-def show_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()
-) -> None:
-    """A table on standard output; the columns named in *numbers* are aligned at the right."""
-    from rich.console import Console  # noqa: PLC0415 - a twentieth of a second, and not for --json
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    right = frozenset(numbers)
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_NO_TERMINAL_CHARACTERS)
-    console.print(table)
 
 
 @contextmanager

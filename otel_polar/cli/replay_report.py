@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from otel_polar.cli.output import Ending, say, show_table
+from otel_polar.cli.output import Ending, say
 from otel_polar.cli.printable import printable
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import agreed, counted, moment, usd, usd_plain
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from otel_polar.account.wanted import (
     check_units,
     wanted_meter,
 )
-from otel_polar.cli.output import Ending, confirm, end, fail, failing, print_json, say, show_table, working
+from otel_polar.cli.output import Ending, confirm, end, fail, failing, print_json, say, working
 from otel_polar.cli.printable import printable
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import counted
 from otel_polar.errors import ConfigError, PolarError
 from otel_polar.settings import Settings

@@ -12,8 +12,9 @@ from otel_polar.cli.directory import outbox_directory
 from otel_polar.cli.outbox.options import AsJson  # noqa: TC001 - typer reads the types of options
 from otel_polar.cli.outbox.shown import iso
 from otel_polar.cli.outbox.states import advice, meaning, place_of
-from otel_polar.cli.output import Ending, end, fail, failing, print_json, say, show_table, working
+from otel_polar.cli.output import Ending, end, fail, failing, print_json, say, working
 from otel_polar.cli.printable import printable
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import agreed, counted, span_of_time, usd, usd_plain
 from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.looking.census import Census, is_done, largest, needs_person

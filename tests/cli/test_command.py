@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from otel_polar import __version__
 from tests.cli.command import ROOT, run_command
+from tests.cli.outboxes import NOWHERE, application, environment
+from tests.delivery.test_pipeline import ALICE, a_span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def test_the_command_runs_with_its_own_streams_and_exit_code() -> None:
@@ -19,22 +28,55 @@ def test_the_command_runs_with_its_own_streams_and_exit_code() -> None:
     assert "No such option: --vershun" in misused.stderr
 
 
-def test_a_pipe_that_nobody_reads_ends_the_command_without_words() -> None:
-    """``otel-polar … | head`` is no failure of the command."""
-    reader, writer = os.pipe()
-    os.close(reader)
+PRICE = ("price", "--input", "1", "openai", "gpt-4o-mini")
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> dict[str, str]:
+    """The environment of a command that finds calls that wait."""
+    with application(NOWHERE, tmp_path) as pipeline:
+        for number in range(3):
+            pipeline.take(a_span(number), ALICE, {})
+    return {**os.environ, **environment(NOWHERE, tmp_path)}
+
+
+def with_output_to(output: int, arguments: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
+    """How a command ends whose standard output is that file, and what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "otel_polar", "price", "--input", "1", "openai", "gpt-4o-mini"],
+        [sys.executable, "-m", "otel_polar", *arguments],
         cwd=ROOT,
-        stdout=writer,
+        stdout=output,
         stderr=subprocess.PIPE,
+        env=env,
         text=True,
         check=False,
         timeout=60,
     )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [PRICE, ("outbox", "list"), ("status",)], ids=" ".join)
+def test_a_pipe_that_nobody_reads_ends_the_command_without_words(
+    arguments: Sequence[str], waiting: dict[str, str]
+) -> None:
+    """``otel-polar … | head`` is no failure of the command."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = with_output_to(writer, arguments, waiting)
     os.close(writer)
 
-    assert (done.returncode, done.stderr) == (141, "")
+    assert done == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize("arguments", [PRICE, ("outbox", "list"), ("outbox", "export"), ("--help",)], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line_of_words(arguments: Sequence[str], waiting: dict[str, str]) -> None:
+    """A report that cron writes to a full disk is none, and ends like one that could not be made."""
+    with Path("/dev/full").open("w") as full:
+        code, said = with_output_to(full.fileno(), arguments, waiting)
+
+    assert (code, said.count("\n")) == (3, 1), said
+    assert said.endswith("No space left on device\n")
 
 
 def test_ctrl_c_while_it_is_still_starting_needs_no_words() -> None:

@@ -20,7 +20,8 @@ from otel_polar.cli.outbox.options import (
     read_wanted,
 )
 from otel_polar.cli.outbox.shown import COLUMNS, NUMBERS, json_of, row_of, troubles_of
-from otel_polar.cli.output import Ending, end, failing, print_json, say, show_table, working
+from otel_polar.cli.output import Ending, end, failing, print_json, say, working
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import agreed, counted
 
 if TYPE_CHECKING:

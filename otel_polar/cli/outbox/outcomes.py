@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from otel_polar.cli.output import say, show_table
+from otel_polar.cli.output import say
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import counted
 from otel_polar.delivery.orders.answers import Outcome
 

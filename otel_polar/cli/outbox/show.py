@@ -11,8 +11,9 @@ from otel_polar.billing.call import ModelCall
 from otel_polar.cli.outbox.options import AsJson, open_view
 from otel_polar.cli.outbox.shown import iso, json_of, row_of, time_of, troubles_of, what
 from otel_polar.cli.outbox.states import advice, meaning, what_is_next
-from otel_polar.cli.output import Ending, end, fail, failing, print_json, say, show_table, working
+from otel_polar.cli.output import Ending, end, fail, failing, print_json, say, working
 from otel_polar.cli.printable import printable
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import counted, usd
 from otel_polar.delivery.disk.record import dump_call, dump_measurement
 from otel_polar.delivery.disk.rows import State

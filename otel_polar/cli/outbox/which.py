@@ -11,7 +11,8 @@ from otel_polar.billing.money import nanos
 from otel_polar.billing.pricing import Price, Unpriced
 from otel_polar.billing.usage import TokenUsage
 from otel_polar.cli.outbox.shown import what
-from otel_polar.cli.output import say, show_table
+from otel_polar.cli.output import say
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import counted, usd, usd_plain
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from otel_polar.cli.outbox.options import read_time
-from otel_polar.cli.output import Ending, end, failing, print_json, say, show_table, working
+from otel_polar.cli.output import Ending, end, failing, print_json, say, working
 from otel_polar.cli.reconcile.sources import Ledgers
 from otel_polar.cli.reconcile.tables import table_file
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import counted, span_of_time, usd, usd_plain
 from otel_polar.errors import ConfigError
 from otel_polar.reconciliation.usage import CACHE_READ, CACHE_WRITE, CALLS, COST, COUNTS, INPUT, OUTPUT

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_polar.cli.output import show_table
 from otel_polar.cli.reconcile.kinds import MEANINGS, word
+from otel_polar.cli.tables import show_table
 from otel_polar.cli.words import agreed, counted, moment, usd, usd_plain
 from otel_polar.reconciliation.fact import differing_fields
 from otel_polar.reconciliation.meeting import Verdict
