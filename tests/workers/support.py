@@ -118,8 +118,17 @@ def running(arguments: Iterable[str], variables: dict[str, str], directory: Path
             start_new_session=True,
         ) as process,
     ):
+        program = Program(process, output, log)
         try:
-            yield Program(process, output, log)
+            yield program
+        except BaseException:
+            # What every process of it is doing: faulthandler is on, and writes to the log.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGABRT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SLACK_S)
+            sys.stderr.write(program.said())
+            raise
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
