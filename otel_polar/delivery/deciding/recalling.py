@@ -42,6 +42,8 @@ class Recalling:
         """
         recent = self._recent
         if recent is None or self._arrivals != self._outbox.arrivals:
+            # If it fails, what has been read meanwhile is not looked up.
+            self._recalled_in = None
             recalled = self._outbox.recalled(since=oldest_at - REMEMBERED_S, limit=MAX_RECALLED)
             recent = self._recent = recent or Recent(self._monotonic())
             self._arrivals = self._outbox.arrivals

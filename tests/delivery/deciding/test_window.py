@@ -86,6 +86,33 @@ def test_what_the_ledger_knows_is_asked_again_if_the_outbox_fails(
     assert list(desk.states().values()).count(State.READY) == 1
 
 
+def test_what_was_read_when_rows_arrived_is_looked_up_though_the_outbox_failed_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look finds no other arrivals, and nothing new to read; the call was billed a second time."""
+    outer, inner = layers(0)
+    desk.record(outer)
+    desk.decide()
+    # Long ago: only its own id leads to it.
+    desk.outbox.database.write("UPDATE events SET recorded_at = 0", ())
+    desk.restart()
+    desk.record(a_call(1, usage=TokenUsage(1, 1)))
+    desk.decide()
+    desk.outbox.arrivals += 1
+    desk.record(outer, inner)
+
+    def fail(*_: object, **__: object) -> Any:
+        raise OutboxError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.outbox, "recalled", fail)
+        with pytest.raises(OutboxError):
+            desk.decide()
+    desk.decide()
+
+    assert list(desk.states().values()).count(State.READY) == 1 + 1
+
+
 def test_a_redelivered_span_is_known_however_long_it_has_rested(desk: Desk) -> None:
     """The settle time may be longer than what was decided is remembered."""
     outer, inner = layers(0)
