@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from otel_polar.billing.money import EXACT
 from otel_polar.billing.pricing import Price, PriceQuery
 from otel_polar.billing.usage import ImpossibleCountError, build_usage
+from otel_polar.delivery.disk.in_use import using
 from otel_polar.delivery.notices import Notices
 from otel_polar.delivery.prices.book import PriceBook
 from otel_polar.delivery.prices.card_file import CardFile
@@ -105,6 +106,8 @@ def _from_environment() -> Prices:
 
 
 def _catalog(settings: Settings) -> Catalog:
-    from otel_polar.billing.catalog.catalog import Catalog  # noqa: PLC0415 - slow, and a rate card may know everything
+    # What is half imported when the process forks stays half imported in the child.
+    with using():
+        from otel_polar.billing.catalog.catalog import Catalog  # noqa: PLC0415 - slow, and a rate card may know everything
 
-    return Catalog(options=settings.catalog_options)
+        return Catalog(options=settings.catalog_options)

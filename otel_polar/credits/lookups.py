@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from otel_polar.credits.figures import Reading
 from otel_polar.credits.metering import MeterRule
+from otel_polar.delivery.disk.in_use import using
 from otel_polar.errors import ConfigError, PolarDeniedError, PolarError, PolarNotFoundError, PolarRateLimitedError
 from otel_polar.polar_api import customers, meters
 from otel_polar.polar_api.budget import Budget
@@ -147,7 +148,9 @@ class Lookups:
         self._count(requests)
         self._budget.paid = requests
         if self._api is None:
-            self._api = PolarApi(self._settings, budget=self._budget, timeout_s=self._timeout_s)
+            # It imports, and that takes longer than a fork waits for a request.
+            with using():
+                self._api = PolarApi(self._settings, budget=self._budget, timeout_s=self._timeout_s)
         try:
             answer = question(self._api)
         except BudgetSpentError:

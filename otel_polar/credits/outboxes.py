@@ -91,29 +91,37 @@ class Outboxes:
     def look(self, now: float) -> None:
         """Look at every file; what cannot be read stays as it was seen last. Never raises an ``OutboxError``."""
         with self.lock:
-            self.trouble = None
-            recorded: dict[str, dict[str, Item]] = {}
-            self._foresight.look_anew()
-            paths = self._paths()
-            self._forget_files({path.name for path in paths})
-            for path in paths:
-                if owns_files() and not is_locked(path):
-                    left = dict(self._left_behind(path, now))
-                    recorded[path.name] = {**self._recorded.get(path.name, {}), **left}
-                    continue
-                try:
-                    recorded[path.name] = self._look_until_it_rests(path, now)
-                except (OutboxError, OSError, ValueError) as error:
-                    self.trouble = str(error)
-                    recorded[path.name] = self._recorded.get(path.name, {})
-            self._is_changed = self._is_changed or recorded != self._recorded
-            self._recorded = recorded
+            for _ in range(TRIES):
+                # What was in a file that has gone may have come to one that had been looked at already.
+                if self._look_at_all(now):
+                    break
             if self._is_changed or now >= self._forget_at:
                 self._forget(now)
                 self._forget_at = now + FORGET_S
                 self._by_payer = sums_of(self._all_items())
                 self._is_changed = False
             self.looked_at = now
+
+    def _look_at_all(self, now: float) -> bool:
+        """Whether all files were there to the end."""
+        self.trouble = None
+        recorded: dict[str, dict[str, Item]] = {}
+        self._foresight.look_anew()
+        paths = self._paths()
+        self._forget_files({path.name for path in paths})
+        for path in paths:
+            if owns_files() and not is_locked(path):
+                left = dict(self._left_behind(path, now))
+                recorded[path.name] = {**self._recorded.get(path.name, {}), **left}
+                continue
+            try:
+                recorded[path.name] = self._look_until_it_rests(path, now)
+            except (OutboxError, OSError, ValueError) as error:
+                self.trouble = str(error)
+                recorded[path.name] = self._recorded.get(path.name, {})
+        self._is_changed = self._is_changed or recorded != self._recorded
+        self._recorded = recorded
+        return all(path.exists() for path in paths)
 
     def _paths(self) -> list[Path]:
         segments = self._directory.glob("outbox-*-*.journal")

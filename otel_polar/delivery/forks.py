@@ -39,11 +39,16 @@ class _Forks:
 
 _forkables: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
 _owners: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
+_last: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
 
 
-def ask_before_fork(forkable: Forkable, *, owns_files: bool = True) -> None:
-    """Ask and tell it, for as long as it lives. *owns_files*: it has outbox files, and takes over those of the dead."""
-    _forkables.add(forkable)
+def ask_before_fork(forkable: Forkable, *, owns_files: bool = True, is_last: bool = False) -> None:
+    """Ask and tell it, for as long as it lives.
+
+    *owns_files*: it has outbox files, and takes over those of the dead. *is_last*: its locks are taken by those who
+    hold locks of the others, and so it is asked after them.
+    """
+    (_last if is_last else _forkables).add(forkable)
     if owns_files:
         _owners.add(forkable)
 
@@ -55,13 +60,17 @@ def owns_files() -> bool:
 
 def _before_fork() -> None:
     _Forks.one_at_a_time.acquire()
-    for forkable in list(_forkables):
+    for forkable in list(_last):
+        # Once while nothing is held: what takes long is waited for now, and hardly ever while others wait for a lock.
+        forkable.before_fork()
+        forkable.after_fork_in_parent()
+    for forkable in [*_forkables, *_last]:
         forkable.before_fork()
 
 
 def _after_fork_in_parent() -> None:
     try:
-        for forkable in list(_forkables):
+        for forkable in [*_last, *_forkables]:
             forkable.after_fork_in_parent()
     finally:
         # A signal handler may have raised.
@@ -70,7 +79,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _Forks.one_at_a_time = threading.RLock()
-    for forkable in list(_forkables):
+    # The last ones first: the others may open something at once.
+    for forkable in [*_last, *_forkables]:
         forkable.after_fork_in_child()
 
 

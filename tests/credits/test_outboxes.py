@@ -16,7 +16,9 @@ from otel_polar.credits.metering import MeterRule
 from otel_polar.credits.outboxes import REMEMBERED_S, Outboxes
 from otel_polar.credits.payer import payer_of
 from otel_polar.delivery.disk.glance import MovedError, glance
+from otel_polar.delivery.disk.outbox import Outbox
 from otel_polar.delivery.disk.rows import Decided, State
+from otel_polar.delivery.disk.transfer import copy_outbox
 from otel_polar.polar_api.meters import Counting, Meter, Unit
 from tests.delivery.support import NOON, a_record, ready, settings
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
-
-    from otel_polar.delivery.disk.outbox import Outbox
 
 USER = payer_of(external_id="user_42")
 
@@ -226,4 +226,28 @@ def test_a_file_that_changes_while_it_is_looked_at_is_looked_at_again(
     outboxes = looking_at(tmp_path)
 
     assert waiting(outboxes) == 1
+    assert outboxes.trouble is None
+
+
+def test_what_another_process_takes_over_meanwhile_is_not_missed(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes to a file that has been looked at already, and its own one is gone: nothing is wrong with that."""
+    ready(outbox, [1])
+    orphan = Outbox(tmp_path / "outbox-zzzzzzzz.db")
+    ready(orphan, [20])
+
+    @contextmanager
+    def taken_over(path: Path) -> Iterator[sqlite3.Connection]:
+        if path == orphan.path and path.exists():
+            copy_outbox(orphan, outbox)
+            orphan.close()
+            path.unlink()
+        with glance(path) as connection:
+            yield connection
+
+    monkeypatch.setattr("otel_polar.credits.outboxes.glance", taken_over)
+    outboxes = looking_at(tmp_path)
+
+    assert waiting(outboxes) == 1 + 20
     assert outboxes.trouble is None

@@ -20,6 +20,7 @@
     rows.py        what lies in it, and the states a call can be in
     reasons.py     why, in a few fixed words
     record.py      a call as the JSON that lies in the outbox, and back
+    in_use.py      what a fork has to wait for
     inherited.py   files that a forked child neither closes nor opens as they are
     glance.py      another process's file, at one moment
     elsewhere.py   what such files have of some calls

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from otel_polar.delivery.disk.in_use import opening
 from otel_polar.delivery.disk.inherited import make_own, note_open
 from otel_polar.delivery.giving_way import give_way
 from otel_polar.errors import OutboxDamagedError, OutboxError
@@ -65,14 +66,18 @@ class Database:
         self._changes_at_checkpoint = 0
         self._log_bytes_at_checkpoint = 0
         self._put_aside: list[tuple[str, Sequence[object]]] = []
-        try:
-            if path is not None:
+        if path is None:
+            # Nobody waits here for a file that others open.
+            self._open(path, durability, schema)
+            return
+        with opening(self.lock):
+            try:
                 make_own(path)
-        except OSError as error:
-            raise OutboxError(f"outbox {path}: {error.strerror}") from error
-        self._open(path, durability, schema)
-        # SQLite may have made the file only now.
-        note_open(self, self._connection, path)
+            except OSError as error:
+                raise OutboxError(f"outbox {path}: {error.strerror}") from error
+            self._open(path, durability, schema)
+            # SQLite may have made the file only now.
+            note_open(self, self._connection, path)
 
     def _open(self, path: Path | None, durability: Durability, schema: Sequence[str]) -> None:
         try:

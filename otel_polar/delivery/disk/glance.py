@@ -29,6 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
+from otel_polar.delivery.disk.in_use import using
 from otel_polar.delivery.disk.inherited import is_open_here
 from otel_polar.delivery.disk.statements import SCHEMA
 from otel_polar.errors import OutboxDamagedError, OutboxError
@@ -88,20 +89,21 @@ def glance(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _opened(path: Path, opened: Path, parameters: str) -> Iterator[sqlite3.Connection]:
-    connection = None
-    try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(opened))}?{parameters}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
-        )
-        connection.text_factory = _read_text
-        connection.execute("BEGIN")
-        _check(path, connection)
-        yield connection
-    except sqlite3.Error as error:
-        raise _meant(path, error) from error
-    finally:
-        if connection is not None:
-            connection.close()
+    with using():
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                f"file:{quote(str(opened))}?{parameters}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+            )
+            connection.text_factory = _read_text
+            connection.execute("BEGIN")
+            _check(path, connection)
+            yield connection
+        except sqlite3.Error as error:
+            raise _meant(path, error) from error
+        finally:
+            if connection is not None:
+                connection.close()
 
 
 def _check_not_open_here(path: Path) -> None:

@@ -57,6 +57,8 @@ def is_locked(path: Path) -> bool:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Closing would not do: a child that was forked in between has the file open, too, and so the lock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
     except OSError:
         return True
     finally:

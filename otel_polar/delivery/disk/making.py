@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+from otel_polar.delivery.disk.in_use import opening
 from otel_polar.delivery.disk.statements import SCHEMA
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def make_file(path: Path) -> None:
     unfinished = path.with_name(f"{path.name}{UNFINISHED}")
     # Made here, not by SQLite, for its mode; SQLite gives the same one to the files beside it.
     os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC, mode=0o600))
-    with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+    with opening(), closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         for number, statements in enumerate(SCHEMA, start=1):
             connection.executescript(f"BEGIN; {statements}; PRAGMA user_version = {number}; COMMIT")
     unfinished.rename(path)

@@ -10,8 +10,10 @@ SQLite makes the file when there is more than fits in a few MiB, without a name,
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+import threading
+from typing import TYPE_CHECKING, Any, Final
 
+from otel_polar.delivery.disk.in_use import opening
 from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.looking.seen import SeenRow
 
@@ -44,34 +46,42 @@ class Spool:
 
     def __init__(self) -> None:
         # In no transaction, and never to be read again: what SQLite does to survive a crash would be for nothing.
-        self._connection = sqlite3.connect("", isolation_level=None)
-        self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -16000; {_TABLE}")
+        self._lock = threading.RLock()
+        with opening(self._lock):
+            self._connection = sqlite3.connect("", isolation_level=None)
+            self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -16000; {_TABLE}")
 
     def put(self, rows: Iterable[SeenRow]) -> None:
         """Keep these, unless they are known to be further on their way."""
-        self._connection.execute("BEGIN")
-        try:
-            self._connection.executemany(_PUT, ((_rank(State(row.state)), *row) for row in rows))
-        finally:
-            self._connection.execute("COMMIT")
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                self._connection.executemany(_PUT, ((_rank(State(row.state)), *row) for row in rows))
+            finally:
+                self._connection.execute("COMMIT")
 
     def rows(self) -> Iterator[SeenRow]:
         """All of them, as they were put."""
         place = 0
-        while rows := self._connection.execute(_IN_ORDER, (place, _ROWS_AT_ONCE)).fetchall():
+        while rows := self._fetch(_IN_ORDER, place):
             yield from (SeenRow(*row[1:]) for row in rows)
             place = rows[-1][0]
 
     def unsettled(self) -> Iterator[list[str]]:
         """The external ids, some hundreds at a time, of what may be further on its way than was seen."""
         place = 0
-        while rows := self._connection.execute(_UNSETTLED, (place, _ROWS_AT_ONCE)).fetchall():
+        while rows := self._fetch(_UNSETTLED, place):
             yield [row[1] for row in rows]
             place = rows[-1][0]
 
     def close(self) -> None:
         """Let the file go."""
-        self._connection.close()
+        with self._lock:
+            self._connection.close()
+
+    def _fetch(self, query: str, after: int) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(query, (after, _ROWS_AT_ONCE)).fetchall()
 
 
 def _rank(state: State) -> int:
