@@ -6,6 +6,7 @@
     output.py          how every command speaks and ends
     tables.py          tables, in terminals of any width
     words.py           numbers in sentences
+    times.py           times as they are typed
     printable.py       text of others, fit for a terminal
     directory.py       the outbox directory of the settings
     prices.py          the prices of the settings
@@ -29,6 +30,7 @@
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 # As in cli.output.Ending, which needs libraries that may be missing here.
 IMPOSSIBLE = 3
@@ -48,7 +50,7 @@ def main() -> None:
         app()
     except OSError as error:
         # Of what it says, as a rule: commands tell themselves what else they cannot do.
-        _write_no_more()
+        _write_no_more(sys.stdout)
         sys.exit(_impossible(error))
     finally:
         _finish_writing()
@@ -62,19 +64,26 @@ def _finish_writing() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _write_no_more()
+        _write_no_more(sys.stdout)
         sys.exit(UNREAD)
     except OSError as error:
-        _write_no_more()
+        _write_no_more(sys.stdout)
         sys.exit(_impossible(error))
 
 
 def _impossible(error: OSError) -> int:
-    sys.stderr.write(f"otel-polar: {error}\n")
+    # It may be on the same full disk, or not be there: the number is said all the same.
+    if sys.stderr is not None:
+        try:
+            sys.stderr.write(f"otel-polar: {error}\n")
+            sys.stderr.flush()
+        except OSError:
+            _write_no_more(sys.stderr)
     return IMPOSSIBLE
 
 
-def _write_no_more() -> None:
+def _write_no_more(stream: TextIO | None) -> None:
     # What is written at the very end would fail again, with words.
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if stream is not None:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

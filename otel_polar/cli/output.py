@@ -106,7 +106,7 @@ def working(description: str, total: float | None = None, *, unit: str = "") -> 
         total: how much there is to do; ``None`` if nobody knows.
         unit: of what, such as ``events``; ``B`` shows bytes.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _advance_nothing
         return
     from rich import progress  # noqa: PLC0415 - a tenth of a second, and only for people

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_output_that_cannot_be_written_is_one_line_of_words(arguments: Sequence[
 
     assert (code, said.count("\n")) == (3, 1), said
     assert said.endswith("No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize("errors", ["2>&1", "2>&-"])
+@pytest.mark.parametrize("arguments", [PRICE, ("outbox", "list"), ("--help",)], ids=" ".join)
+def test_it_ends_so_although_its_words_cannot_be_written_either(
+    arguments: Sequence[str], errors: str, waiting: dict[str, str]
+) -> None:
+    """``otel-polar … >> log 2>&1`` on a full disk: 1 would say that something is wrong with the calls."""
+    command = shlex.join([sys.executable, "-m", "otel_polar", *arguments])
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} > /dev/full {errors}"], cwd=ROOT, env=waiting, check=False, timeout=60
+    )
+
+    assert done.returncode == 3
 
 
 def test_ctrl_c_while_it_is_still_starting_needs_no_words() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shlex
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +17,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from otel_polar.delivery.pipeline import Pipeline
 from otel_polar.service.reading import SpanReader
-from tests.cli.command import run_command
+from tests.cli.command import ROOT, run_command
 from tests.delivery.support import TOKEN, let_go, settings
 from tests.service.messages import as_json, request
 from tests.service.stored.recordings import NANOS_PER_CALL, a_request, lengths, lines, packed
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -192,6 +195,37 @@ def test_damage_is_told_with_its_place_and_costs_nothing_else(
     assert report(file, env=env)["files"][0]["replayed_at"] is not None
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_a_file_of_which_nothing_can_be_unpacked_is_told_of(
+    env: dict[str, str], tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """It looked like an empty one, whose calls nobody misses."""
+    content = bytearray(pack(lines([a_request(0)])))
+    content[2:6] = b"\x28\xff\xff\xff" if pack is gzip.compress else content[2:4] + b"\xff\xff"
+    file = tmp_path / "spans"
+    file.write_bytes(content)
+
+    (found,) = report(file, env=env, code=LEFT)["files"]
+
+    assert found["left"]["place"] == "byte 0"
+    assert "is damaged" in found["left"]["reason"]
+
+
+def test_of_what_is_packed_nothing_is_billed_that_its_checksum_does_not_prove(
+    polar_sandbox: SandboxServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    """A person can still have it billed (``zstd -dc FILE | otel-polar replay -``), who knows what has become of it."""
+    sound, damaged = gzip.compress(lines([a_request(0)])), gzip.compress(lines([a_request(n) for n in range(1, 99)]), 0)
+    file = tmp_path / "spans.gz"
+    file.write_bytes(sound + damaged.replace(b'"812"', b'"912"', 1))
+
+    found = report(file, env=env, code=LEFT)
+    again = report(file, env=env, code=LEFT)
+
+    assert (found["sent"], again["sent"]) == (1, 0)
+    assert billed(polar_sandbox) == ids(0)
+
+
 def test_what_was_billed_live_is_not_billed_again(
     polar_sandbox: SandboxServer, env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -288,6 +322,24 @@ def test_standard_input_is_known_again_by_what_comes(
     assert report("-", env=env, stdin=content)["spans"] == 0
     assert report(file, env=env)["spans"] == 0
     assert len(polar_sandbox.events()) == 2
+
+
+def test_it_bills_without_a_standard_error(env: dict[str, str], tmp_path: Path, polar_sandbox: SandboxServer) -> None:
+    """``2>&-``, as some supervisors start what they run: it ended with 1 before it had sent anything."""
+    file = tmp_path / "spans.json"
+    file.write_bytes(lines([a_request(0)]))
+    command = shlex.join([sys.executable, "-m", "otel_polar", "replay", "--yes", str(file)])
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} 2>&-"],
+        env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == ACCEPTED
+    assert billed(polar_sandbox) == ids(0)
 
 
 def test_old_calls_are_told_of(polar_sandbox: SandboxServer, env: dict[str, str], tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def open_consumer(
     try:
         from confluent_kafka import Consumer, KafkaException  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise ConfigError("a Kafka topic as source needs the extra kafka: pip install 'otel-polar[kafka]'") from error
+        raise ConfigError(
+            "a Kafka topic as source needs the extra kafka: pip install 'otel-polar[kafka]', or '.[kafka]' in a clone"
+        ) from error
     try:
         return Consumer({**config, "error_cb": on_error, "on_commit": on_commit}, logger=_WithoutText())
     except KafkaException as error:

@@ -48,6 +48,9 @@ _FIRST_TAG: Final = 0x0A
 _HEAD_BYTES: Final = 64 * 1024
 _MAX_HEAD_BYTES: Final = 4 * 2**20
 _LINES_TRIED: Final = 10
+_SEARCHED_BYTES: Final = 16 * 1024
+"""First, behind damage: it is mostly close, and there may be much of it. Then four times as many, and so on."""
+
 _BLANK: Final = b" \t\r\n\0"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -252,15 +255,20 @@ def _is_message(content: bytes, behind: bytes) -> bool:
 
 def _next_message(plain: Plain, framing: _Framing) -> int | None:
     """How many bytes ahead the next whole message begins, as far as one can be looked for."""
-    window = plain.peek(MAX_MESSAGE_BYTES)
-    for found in framing.maybe.finditer(window, 1):
-        at = found.start()
-        length = int.from_bytes(window[at : at + LENGTH_BYTES])
-        content = window[at + LENGTH_BYTES : at + LENGTH_BYTES + length]
-        behind = window[at + LENGTH_BYTES + length : at + 2 * LENGTH_BYTES + length + 1]
-        if len(content) == length and framing.read(content, behind) is not None:
-            return at
-    return None
+    begin, size = 1, _SEARCHED_BYTES
+    while True:
+        window = plain.peek(size)
+        for found in framing.maybe.finditer(window, begin):
+            at = found.start()
+            length = int.from_bytes(window[at : at + LENGTH_BYTES])
+            ahead = plain.peek(length + LENGTH_BYTES + 1, at + LENGTH_BYTES)
+            content, behind = ahead[:length], ahead[length:]
+            if len(content) == length and framing.read(content, behind) is not None:
+                return at
+        if len(window) < size or size >= MAX_MESSAGE_BYTES:
+            return None
+        # One may begin before the window's end without being seen there.
+        begin, size = size - LENGTH_BYTES - len(framing.magic) + 1, 4 * size
 
 
 def _read_plain(content: bytes, behind: bytes) -> bytes | None:
@@ -268,7 +276,7 @@ def _read_plain(content: bytes, behind: bytes) -> bytes | None:
 
 
 def _read_packed(content: bytes, _: bytes) -> bytes | None:
-    # Its frame says where it ends, and has a checksum: what follows need not be looked at.
+    # Its frame says where it ends, and has a checksum if the Collector wrote it: what follows need not be looked at.
     with suppress(UnpackingError):
         return unpack_zstd(content, max_bytes=MAX_MESSAGE_BYTES)
     return None

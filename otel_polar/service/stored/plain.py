@@ -40,6 +40,7 @@ class Plain:
         """The last ``TAIL_BYTES`` before the position."""
         self.damage: str | None = None
         """Why it ended before its end, if it did."""
+        self._unsound: tuple[int, str] | None = None
         self._window = bytearray()
         self._ahead = self._read_raw()
         try:
@@ -47,11 +48,35 @@ class Plain:
         except NoZstdError as error:
             raise StoredFileError(f"{name}: {error}, or zstd -dc {name} | otel-polar replay -") from error
 
-    def peek(self, size: int) -> bytes:
-        """The next *size* bytes, fewer only at the end."""
-        while len(self._window) < size and (piece := self._read()):
+    def check(self) -> None:
+        """Unpack it all before anything is taken: it ends, then, before a part in which there is damage.
+
+        The checksum of a part stands at its end: up to there, a wrong number or customer looks like any other one. What
+        comes through a pipe can be read once only, and is not checked.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+        if self._unpacker is None or not self._file.seekable():
+            return
+        here = self._file.tell()
+        unpacker, raw = unpacker_for(self._ahead), self._ahead
+        assert unpacker is not None  # noqa: S101 - it begins as it began
+        try:
+            while raw:
+                unpacker.give(raw)
+                while unpacker.piece():
+                    pass
+                raw = self._file.read(PIECE_BYTES)
+        except UnpackingError as error:
+            self._unsound = unpacker.whole_bytes, str(error)
+        self._file.seek(here)
+
+    def peek(self, size: int, begin: int = 0) -> bytes:
+        """The *size* bytes that come *begin* bytes from here, fewer only at the end."""
+        while len(self._window) < begin + size and (piece := self._read()):
             self._window += piece
-        return bytes(self._window[:size])
+        return bytes(self._window[begin : begin + size])
 
     def take(self, size: int) -> bytes:
         """The same, and move behind them."""
@@ -118,7 +143,7 @@ class Plain:
         while self.damage is None:
             try:
                 if unpacker is not None and (piece := unpacker.piece()):
-                    return piece
+                    return self._sound(piece)
             except UnpackingError as error:
                 self.damage = str(error)
                 return b""
@@ -131,3 +156,13 @@ class Plain:
                 return b""
             unpacker.give(raw)
         return b""
+
+    def _sound(self, piece: bytes) -> bytes:
+        """As much of the next piece as is in front of what was found damaged."""
+        if self._unsound is None:
+            return piece
+        end, reason = self._unsound
+        sound = piece[: max(0, end - self.position - len(self._window))]
+        if len(sound) < len(piece):
+            self.damage = reason
+        return sound

@@ -71,8 +71,11 @@ class Replaying:
         read = FileRead(file.name)
         plain = file.open()
         try:
+            plain.check()
             form = form_of(plain)
             if form is None:
+                if plain.damage is not None:
+                    read.left = Place("byte 0", plain.damage)
                 return read
             begin = self._begin(plain, file.name)
             for candidate in self._candidates(plain):
@@ -154,4 +157,6 @@ def _open_again(file: StoredFile, plain: Plain) -> Plain:
             " cannot be read from its beginning again: give --again"
         )
     plain.close()
-    return file.open()
+    plain = file.open()
+    plain.check()
+    return plain

@@ -38,6 +38,8 @@ class Unpacker(Protocol):
 
     name: str
     """By what it was packed."""
+    whole_bytes: int
+    """How many bytes the parts held that have ended, of which each has a checksum at its end."""
 
     @property
     def is_whole(self) -> bool:
@@ -60,6 +62,8 @@ class Gzip:
     name = "gzip"
 
     def __init__(self) -> None:
+        self.whole_bytes = 0
+        self._bytes = 0
         self._given = b""
         self._at = 0
         self._member = zlib.decompressobj(_GZIP)
@@ -88,6 +92,9 @@ class Gzip:
                 raise UnpackingError(f"the gzip is damaged ({error})") from error
             left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             self._at += len(step) - len(left)
+            self._bytes += len(piece)
+            if self._member.eof:
+                self.whole_bytes = self._bytes
             if piece:
                 return piece
         return b""
@@ -107,6 +114,8 @@ class Zstd:
         Raises:
             NoZstdError: if that cannot be, for want of a library.
         """
+        self.whole_bytes = 0
+        self._bytes = 0
         self._given = b""
         self._at = 0
         self._frame = _new_frame()
@@ -132,8 +141,10 @@ class Zstd:
                 # Its ZstdError can only be named where it is there; anything else is as much a reason to stop.
                 raise UnpackingError(f"the zstd is damaged ({error})") from error
             self._at += len(step)
+            self._bytes += len(piece)
             if self._frame.eof:
                 self._at -= len(self._frame.unused_data)
+                self.whole_bytes = self._bytes
             if piece:
                 return piece
         return b""
@@ -185,5 +196,7 @@ def _new_frame() -> ZstdDecompressor:
         else:
             from backports.zstd import ZstdDecompressor  # noqa: PLC0415 - of the extra `cli`
     except ImportError as error:
-        raise NoZstdError("zstd cannot be unpacked here: pip install 'otel-polar[cli]'") from error
+        raise NoZstdError(
+            "zstd cannot be unpacked here: pip install 'otel-polar[cli]', or '.[cli]' in a clone"
+        ) from error
     return ZstdDecompressor()

@@ -41,6 +41,10 @@ def parts(content: bytes) -> list[Part]:
     return [] if form is None else list(messages(plain, form))
 
 
+def zstd_with_checksum(content: bytes) -> bytes:
+    return zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1})
+
+
 def whole(content: bytes) -> list[bytes]:
     return [part.content for part in parts(content) if isinstance(part, Message)]
 
@@ -130,6 +134,40 @@ def test_a_packed_file_that_is_damaged_gives_what_comes_before(pack: Callable[[b
     assert "is damaged" in plain.damage
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstd_with_checksum])
+def test_of_a_part_that_is_damaged_nothing_is_read_whose_checksum_comes_too_late(
+    pack: Callable[[bytes], bytes],
+) -> None:
+    """A flipped bit made another number of tokens, or another customer, who was billed before the checksum was seen."""
+    numbers = [as_json(message) + b"\n" for message in fixed(range(2_000))]
+    sound, damaged = pack(b"".join(numbers[:3])), bytearray(pack(b"".join(numbers[3:])))
+    read: list[bytes] = []
+    for place in range(40, len(damaged) - 20, len(damaged) // 50):
+        damaged[place] ^= 1
+        plain = Plain(io.BytesIO(sound + damaged), "spans")
+        plain.check()
+        form = form_of(plain)
+        assert form is not None
+        read += [part.content + b"\n" for part in messages(plain, form) if isinstance(part, Message)]
+        assert plain.damage is not None
+        damaged[place] ^= 1
+
+    assert read
+    assert set(read) == set(numbers[:3])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd_with_checksum])
+def test_a_check_changes_nothing_of_what_is_sound(pack: Callable[[bytes], bytes]) -> None:
+    """Whether it is whole, or is still being written."""
+    content = pack(lines(REQUESTS[:2])) + pack(lines(REQUESTS[2:]))
+    for end in (len(content), len(content) - 5):
+        checked, unchecked = Plain(io.BytesIO(content[:end]), "spans"), Plain(io.BytesIO(content[:end]), "spans")
+        checked.check()
+
+        assert checked.peek(10**6) == unchecked.peek(10**6) != b""
+        assert checked.damage == unchecked.damage
+
+
 def test_damage_costs_a_packed_message_only() -> None:
     """Each has a checksum, and the next one is found by how it begins."""
     content = bytearray(packed(REQUESTS))
@@ -190,6 +228,16 @@ def test_bytes_that_are_missing_cost_their_message_only() -> None:
     cut = 4 + len(CONTENTS[0]) + 30
 
     assert whole(content[:cut] + content[cut + 7 :]) == [CONTENTS[0], *CONTENTS[2:]]
+
+
+@pytest.mark.parametrize("away_bytes", [1, 16_370, 16_380, 16_384, 20_000, 70_000])
+@pytest.mark.parametrize("write", [lengths, packed])
+def test_the_next_message_is_found_however_far_it_is(write: Callable[..., bytes], away_bytes: int) -> None:
+    """It is looked for nearby first, for a file with damage in many places would be read for hours."""
+    sound = write(REQUESTS[:1])
+    found = parts(sound + b"\xff" * away_bytes + sound)
+
+    assert [type(part) for part in found] == [Message, Damage, Message]
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
