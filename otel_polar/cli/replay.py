@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -18,6 +17,7 @@ from otel_polar.cli.extras import needs_extra
 from otel_polar.cli.output import Ending, confirm, end, fail, failing, print_json, say, working
 from otel_polar.cli.prices import price_book
 from otel_polar.cli.replay_report import ReplayReport, as_object, ending_of, show
+from otel_polar.cli.times import read_time
 from otel_polar.cli.words import counted
 from otel_polar.delivery.deciding.call_reader import CallReader
 from otel_polar.delivery.disk import beside
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from otel_polar.service.stored.spans import StoredSpans
 
 _POLL_S: Final = 0.2
-_NANOS: Final = 1_000_000_000
+_MICROS: Final = 1_000_000
 
 
 def replay(
@@ -49,7 +49,7 @@ def replay(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Read files again that have been replayed.")] = False,
     since: Annotated[
-        str | None, typer.Option(help="Spans that began then or later: `2026-11-20`, `2026-11-20T08:00:00Z`.")
+        str | None, typer.Option(help="Spans that began then or later: `2026-11-20`, `2026-11-20T08:00:00Z`, `7d` ago.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Spans that began before.")] = None,
     service: Annotated[str | None, typer.Option(help="Spans of that `service.name`.", metavar="NAME")] = None,
@@ -206,7 +206,7 @@ class _Command:
         began_at = time.time()
         with Positions.of(directory) as positions:
             elsewhere = Elsewhere(directory, lambda: [outbox.path for outbox in pipeline.outboxes])
-            pipeline = Pipeline(self._settings, durability="FULL", elsewhere=elsewhere)
+            pipeline = Pipeline(self._settings, durability="FULL", elsewhere=elsewhere, is_guest=True)
             spans = self._spans(pipeline, report)
             try:
                 with working("Reading", self._total_bytes() or None, unit="B") as advance:
@@ -246,7 +246,7 @@ class _Command:
         with working("Sending", total, unit="calls") as advance:
             while thread.is_alive():
                 thread.join(_POLL_S)
-                if sys.stderr.isatty():
+                if sys.stderr is not None and sys.stderr.isatty():
                     now = sum(outbox.waiting() for outbox in pipeline.outboxes)
                     advance(max(0, left - now))
                     left = min(left, now)
@@ -267,12 +267,4 @@ def _count(report: ReplayReport, spans: StoredSpans, counts: Counter[str], elsew
 
 
 def _unix_nano(option: str, text: str | None) -> int | None:
-    """A time in ISO 8601, in UTC where it names no zone."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        fail("replay", f"{option} is {text!r}: give a time such as 2026-11-20 or 2026-11-20T08:00:00Z", Ending.MISUSED)
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * _NANOS + moment.microsecond * 1_000
+    return None if text is None else round(read_time(option, text, time.time()) * _MICROS) * 1_000

@@ -59,6 +59,7 @@ class Pipeline:
         durability: Durability = "NORMAL",
         clock: Callable[[], float] = time.time,
         elsewhere: Elsewhere | None = None,
+        is_guest: bool = False,
     ) -> None:
         """Open a file and start the thread.
 
@@ -66,11 +67,13 @@ class Pipeline:
             settings: all options.
             durability: ``NORMAL`` survives the death of the process, ``FULL`` a power failure, too.
             clock: Unix seconds.
-            elsewhere: the files of other processes, where what is recorded may have been billed by one of them. Such a
-                pipeline is a guest in the directory, and leaves no word of its own options.
+            elsewhere: the files of other processes, where what is recorded may have been billed by one of them.
+            is_guest: it is a command's, and not the application's whose directory this is: it leaves no word of its own
+                options there.
         """
         self._settings = settings
         self._elsewhere = elsewhere
+        self._is_guest = is_guest
         self._clock = clock
         self.notices = Notices()
         # A card that is wrong is refused now, where somebody looks.
@@ -87,8 +90,7 @@ class Pipeline:
         # At once and not at the first call: what an earlier process left behind is waiting, and a directory that cannot
         # be written is better heard of now.
         self._storage.open()
-        if self._directory is not None and elsewhere is None:
-            beside.write_options(self._directory.path, settings)
+        self._leave_word()
         self._worker.start()
 
     @property
@@ -219,7 +221,14 @@ class Pipeline:
 
     def _refresh_prices(self) -> None:
         # Calls that wait are not put back at once: those that an order names would be missed in the ledger.
-        self._has_new_prices = self._prices.refresh() or self._has_new_prices
+        if self._prices.refresh():
+            self._has_new_prices = True
+            self._leave_word()
+
+    def _leave_word(self) -> None:
+        """Of the options by which events are made here, among them what is on the rate card."""
+        if self._directory is not None and not self._is_guest:
+            beside.write_options(self._directory.path, self._settings)
 
     def _make_catalog(self) -> Catalog:
         with self._importing:

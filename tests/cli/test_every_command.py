@@ -43,8 +43,7 @@ def test_programs_can_read_its_answer(words: tuple[str, ...], command: Any) -> N
     """Whoever reads tables with a script is surprised by the next version."""
     options = {option for parameter in command.params for option in parameter.opts}
 
-    # What it writes are lines of JSON, unless --format says otherwise.
-    assert "--json" in options or words == ("outbox", "export"), words
+    assert "--json" in options, words
 
 
 @OF_EACH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from otel_polar.delivery.disk.rows import State
 from tests.cli.command import ROOT
 from tests.cli.outbox_support import NOWHERE, Applications, told
+from tests.sandbox.support import post
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +120,64 @@ def test_events_are_not_made_by_other_options_than_the_applications(
     assert done.returncode == 0, done.stderr
     (event,) = polar_sandbox.wait_for_events(1)
     assert event["metadata"]["charge_nanos"] == 26_250
+
+
+@pytest.mark.parametrize("arguments", [("--dry-run",), ("--yes",)])
+def test_a_customer_that_polar_does_not_know_is_told(
+    applications: Applications, polar_sandbox: SandboxServer, arguments: tuple[str, ...]
+) -> None:
+    """It takes the usage of any id, and never bills it: a slip of the pen costs the money."""
+    post(polar_sandbox, "/v1/customers/", email="alice@example.com", external_id="alice")
+    applications.leave(1, 2)
+    first, second = sorted(call["external_id"] for call in applications.seen())
+
+    known = applications.run("assign", "alice", first, *arguments)
+    unknown = applications.run("assign", "alcie", second, *arguments)
+
+    assert "no customer" not in known.stderr
+    assert "Polar has no customer with the id alcie" in unknown.stderr
+    assert "otel-polar customers ensure alcie" in unknown.stderr
+
+
+def test_events_are_not_made_by_another_rate_card_than_the_applications(
+    applications: Applications, polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """One with other prices is a bill of another amount; what somebody wants is a price for what has none."""
+    theirs, ours = tmp_path / "theirs.toml", tmp_path / "ours.toml"
+    for card, usd in ((theirs, "1"), (ours, "1000")):
+        card.write_text(f'version = "1"\n[[prices]]\nprovider = "*"\nmodel = "*"\nusd_per_request = "{usd}"\n')
+    applications.leave(1, rate_card=theirs)
+
+    refused = applications.run("assign", "alice", "--all", "--yes", OTEL_POLAR_RATE_CARD=str(ours))
+    assert (refused.returncode, polar_sandbox.events()) == (3, [])
+    assert re.search(r"rate_card is a file \([0-9a-f]{8}\), here a file \([0-9a-f]{8}\)", refused.stderr)
+    reprice = applications.run("reprice", OTEL_POLAR_RATE_CARD=str(ours))
+    assert reprice.returncode == 0
+    done = applications.run("assign", "alice", "--all", "--yes", OTEL_POLAR_RATE_CARD=str(theirs))
+
+    assert done.returncode == 0, done.stderr
+    (event,) = polar_sandbox.wait_for_events(1)
+    assert event["metadata"]["cost_nanos"] == 10**9
+
+
+def test_a_rate_card_that_the_application_has_read_again_is_its_rate_card(
+    applications: Applications, polar_sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """It does so while it runs, and need not be started again for that."""
+    card = tmp_path / "card.toml"
+    text = 'version = "1"\n[[prices]]\nprovider = "*"\nmodel = "*"\nusd_per_request = "{}"\n'
+    card.write_text(text.format(1))
+    pipeline = applications.start(1, rate_card=card)
+    card.write_text(text.format(2))
+    os.utime(card, (1_700_000_000, 1_700_000_000))
+    pipeline._refresh_prices()
+    applications.end(pipeline)
+
+    done = applications.run("assign", "alice", "--all", "--yes", OTEL_POLAR_RATE_CARD=str(card))
+
+    assert done.returncode == 0, done.stderr
+    (event,) = polar_sandbox.wait_for_events(1)
+    assert event["metadata"]["cost_nanos"] == 2 * 10**9
 
 
 def test_an_owner_that_does_not_answer_is_named_and_the_order_withdrawn(applications: Applications) -> None:

@@ -56,7 +56,14 @@ def test_a_table_goes_to_a_file_that_only_its_owner_reads(env: dict[str, str], t
 
 def test_a_file_that_cannot_be_written_is_said(env: dict[str, str], tmp_path: Path) -> None:
     """And nothing is left of it."""
-    result = run_command("outbox", "export", "--output", str(tmp_path / "none" / "x.csv"), env=env)
+    file = tmp_path / "none" / "x.csv"
+    result = run_command("outbox", "export", "--output", str(file), env=env)
 
     assert (result.returncode, result.stdout) == (3, "")
-    assert "No such file or directory" in result.stderr
+    assert f"No such file or directory: '{file}'" in result.stderr
+
+
+def test_json_lines_can_be_asked_for_by_the_words_of_all_commands(env: dict[str, str]) -> None:
+    """A script need not know which of them writes JSON anyway."""
+    assert run_command("outbox", "export", "--json", env=env).stdout == run_command("outbox", "export", env=env).stdout
+    assert run_command("outbox", "export", "--json", "--format", "csv", env=env).returncode == 2

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from otel_polar.cli.outbox.options import read_time, read_wanted
+from otel_polar.cli.outbox.options import read_wanted
+from otel_polar.cli.times import read_time
 from otel_polar.delivery.disk.rows import State
 from tests.cli.command import run_command
 from tests.cli.outboxes import application, environment, make_calls
@@ -146,7 +147,7 @@ def test_a_damaged_file_is_said(env: dict[str, str], tmp_path: Path) -> None:
 )
 def test_times_are_read_as_people_write_them(text: str, expected: float) -> None:
     """Without an offset they are UTC, as the list shows them."""
-    assert read_time(text, NOON) == expected
+    assert read_time("--since", text, NOON) == expected
 
 
 def test_a_state_is_named_by_its_last_word_or_by_all_that_are_held() -> None:

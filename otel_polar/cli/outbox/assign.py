@@ -18,9 +18,14 @@ from otel_polar.cli.outbox.meant import (
     UntilOption,
     read_meant,
 )
+from otel_polar.cli.output import say
+from otel_polar.cli.printable import printable
 from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.orders.order import Kind
+from otel_polar.errors import OtelPolarError
+from otel_polar.settings import Settings
 
+_MAX_ASKING_S: Final = 5.0
 _KINDS: Final = {State.UNATTRIBUTED: Kind.ASSIGN}
 
 
@@ -48,6 +53,7 @@ def assign(
 ) -> None:
     """Say who pays for calls that are held because they name nobody, and have them sent.
 
+    If Polar has no customer with that id, that is said: it would take the usage, and never bill it.
     They are priced and frozen like any other, and what their spans say later has no say in it any more. Which ones has
     to be said: by their external ids, by filters, or with --all. It works while the application runs, which does it
     then, by its own options.
@@ -67,6 +73,8 @@ def assign(
         )
     except InvalidIdError as error:
         raise typer.BadParameter(str(error), param_hint="USER") from error
+    if not customer_id:
+        _say_if_unknown(user)
     wanted = read_meant(
         _KINDS, external_ids=external_ids, every=every, model=model, reason=reason, since=since, until=until
     )
@@ -85,3 +93,19 @@ def assign(
         force=force,
         timeout_s=timeout_s,
     )
+
+
+def _say_if_unknown(user: str) -> None:
+    """A slip of the pen is usage that is paid by nobody, for good."""
+    from otel_polar.polar_api.client import PolarApi  # noqa: PLC0415 - httpx, a tenth of a second
+    from otel_polar.polar_api.customers import find_by_external_id  # noqa: PLC0415 - as above
+
+    try:
+        with PolarApi(Settings.load(), timeout_s=_MAX_ASKING_S) as api:
+            is_unknown = find_by_external_id(api, user) is None
+    except OtelPolarError as error:
+        say(printable(f"Whether Polar has a customer with the id {user} could not be found out: {error}"))
+        return
+    if is_unknown:
+        problem = f"Polar has no customer with the id {user}: it takes their usage, and never bills it, not even later"
+        say(printable(f"{problem}. First type: otel-polar customers ensure {user} --email ..."))

@@ -107,6 +107,11 @@ class _Found:
         return bool(self.troubles or self.missing or self.named_others)
 
     @property
+    def is_for_new_prices(self) -> bool:
+        """Whether all of it waits for what somebody may have written on a rate card."""
+        return self.rows.keys() <= {Kind.REPRICE}
+
+    @property
     def has_files_without_owner(self) -> bool:
         return any(file not in self.owned for file in self.files.values())
 
@@ -122,7 +127,7 @@ def change(
         directory = outbox_directory(settings)
         found = _find(asked, wanted, settings, directory)
         if found.has_files_without_owner and not _BY_OPTIONS.isdisjoint(found.rows) and not force:
-            check_options(directory, settings)
+            check_options(directory, settings, with_new_prices=found.is_for_new_prices)
     if not as_json:
         _show(asked, found)
     for trouble in found.troubles:
@@ -138,7 +143,9 @@ def change(
         given = _given(asked, found, settings, directory)
         _wait(given, len(found.files), timeout_s)
         needs_sending = given.changed_here and Kind.DISCARD not in found.rows
-        is_sent = not needs_sending or _send(settings, directory, timeout_s, force=force)
+        is_sent = not needs_sending or _send(
+            settings, directory, timeout_s, force=force, with_new_prices=found.is_for_new_prices
+        )
     if as_json:
         print_json({**found.json(), "is_dry_run": False, **json_of(given), "is_sent": is_sent})
     else:
@@ -149,13 +156,13 @@ def change(
     end(Ending.WELL if is_well else Ending.WRONG)
 
 
-def check_options(directory: OutboxDirectory, settings: Settings) -> None:
-    """See that events made here are those that the application would make.
+def check_options(directory: OutboxDirectory, settings: Settings, *, with_new_prices: bool = False) -> None:
+    """See that events made here are those that the application would make. See :func:`beside.other_options`.
 
     Raises:
         ConfigError: if they are not.
     """
-    if differing := beside.other_options(directory.path, settings):
+    if differing := beside.other_options(directory.path, settings, with_new_prices=with_new_prices):
         raise ConfigError(
             f"the application makes its events by other options, and these would be frozen: {'; '.join(differing)}."
             " Start it again, and do this while it runs; or give --force",
@@ -241,9 +248,11 @@ def _wait(given: Given, count: int, timeout_s: float) -> None:
         carry_out_everywhere(given, timeout_s=timeout_s, tell=tell)
 
 
-def _send(settings: Settings, directory: OutboxDirectory, timeout_s: float, *, force: bool) -> bool:
+def _send(
+    settings: Settings, directory: OutboxDirectory, timeout_s: float, *, force: bool, with_new_prices: bool
+) -> bool:
     """Send what files without an owner have, unless the application has to do that."""
-    if not force and beside.other_options(directory.path, settings):
+    if not force and beside.other_options(directory.path, settings, with_new_prices=with_new_prices):
         return False
     why_left = send_here(settings, timeout_s)
     if why_left is not None:

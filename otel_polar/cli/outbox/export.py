@@ -50,7 +50,8 @@ def export(
     reason: ReasonOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    form: Annotated[Form, typer.Option("--format", help="One JSON object a line, or a table.")] = Form.JSONL,
+    form: Annotated[Form | None, typer.Option("--format", help="One JSON object a line, or a table.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl, which it is anyway.")] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -68,6 +69,8 @@ def export(
 
     Example: `otel-polar outbox export | jq -r .external_customer_id | sort | uniq -c`
     """
+    if as_json and form is Form.CSV:
+        raise typer.BadParameter("--json is not --format csv: give one of them", param_hint="--json")
     wanted = read_wanted(
         states=states,
         customer=customer,
@@ -116,6 +119,14 @@ def _one_line(value: object) -> object:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
+def _make(unfinished: Path, output: Path) -> int:
+    try:
+        return os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600)
+    except OSError as error:
+        # By the name that was typed.
+        raise OSError(error.errno, error.strerror, str(output)) from error
+
+
 @contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
     """Where to write; a file takes its name when it is whole."""
@@ -124,7 +135,7 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         return
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.new")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600)
+        descriptor = _make(unfinished, output)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
         unfinished.replace(output)

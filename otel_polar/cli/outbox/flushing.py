@@ -17,7 +17,7 @@ def send_here(settings: Settings, timeout_s: float) -> str | None:
 
     It gives up as soon as Polar refuses the token or address, or cannot be reached: a person looks on.
     """
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, is_guest=True)
     try:
         if pipeline.force_flush(timeout_s, at_lasting_trouble=True):
             return None

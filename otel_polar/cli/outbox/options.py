@@ -5,14 +5,13 @@ A command takes them as parameters of these types, and hands them to :func:`read
 
 from __future__ import annotations
 
-import re
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from otel_polar.cli.directory import outbox_directory
+from otel_polar.cli.times import read_time
 from otel_polar.delivery.disk.rows import State
 from otel_polar.delivery.looking.finding import Wanted
 from otel_polar.delivery.looking.view import OutboxView
@@ -26,8 +25,6 @@ WHICH: Final = "Which calls"
 
 _HELD: Final = "held"
 _PREFIX: Final = "held: "
-_AGO: Final = re.compile(r"(\d{1,9})\s*([smhdw])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def _words() -> dict[str, frozenset[State]]:
@@ -104,25 +101,9 @@ def read_wanted(
         model=model,
         reason=reason,
         external_ids=frozenset(external_ids or ()),
-        since=None if since is None else read_time(since, now),
-        until=None if until is None else read_time(until, now),
+        since=None if since is None else read_time("--since", since, now),
+        until=None if until is None else read_time("--until", until, now),
     )
-
-
-def read_time(text: str, now: float) -> float:
-    """A time as it is typed, in Unix seconds; without an offset it is UTC.
-
-    Raises:
-        typer.BadParameter: if it is none.
-    """
-    stripped = text.strip()
-    if (ago := _AGO.fullmatch(stripped)) is not None:
-        return now - int(ago[1]) * _SECONDS[ago[2]]
-    try:
-        moment = datetime.fromisoformat(stripped)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"{text!r} is no time such as 2026-11-21, 2026-11-21T10:00, 36h or 7d") from error
 
 
 def open_view() -> OutboxView:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from otel_polar.cli.outbox.options import read_time
 from otel_polar.cli.output import Ending, end, failing, print_json, say, working
 from otel_polar.cli.reconcile.sources import Ledgers
 from otel_polar.cli.reconcile.tables import table_file
 from otel_polar.cli.tables import show_table
+from otel_polar.cli.times import read_time
 from otel_polar.cli.words import counted, span_of_time, usd, usd_plain
 from otel_polar.errors import ConfigError
 from otel_polar.reconciliation.usage import CACHE_READ, CACHE_WRITE, CALLS, COST, COUNTS, INPUT, OUTPUT
@@ -94,7 +94,8 @@ def invoice(
 
     percent = _percent(tolerance)
     now = time.time()
-    first, last = (None if text is None else _day(read_time(text, now)) for text in (since, until))
+    told = (("--since", since), ("--until", until))
+    first, last = (None if text is None else _day(read_time(option, text, now)) for option, text in told)
     with failing("reconcile invoice"):
         settings = Settings.load()
         exports = read_exports([(str(path), _read(path)) for path in files])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from otel_polar.cli.outbox.options import read_time
+from otel_polar.cli.times import read_time
 from otel_polar.cli.words import moment, span_of_time
 from otel_polar.polar_api.events import LISTED_LATE_S
 
@@ -35,8 +35,8 @@ def read_period(
     """
     latest = (now - LISTED_LATE_S) // _MINUTE_S * _MINUTE_S
     remembered = now - retention_s
-    begin = -(-remembered // DAY_S) * DAY_S if since is None else read_time(since, now)
-    end = latest if until is None else read_time(until, now)
+    begin = -(-remembered // DAY_S) * DAY_S if since is None else read_time("--since", since, now)
+    end = latest if until is None else read_time("--until", until, now)
     if end > latest:
         say(
             f"Polar lists events late: what is younger than {span_of_time(LISTED_LATE_S)} is not compared, so the"

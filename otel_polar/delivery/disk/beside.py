@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,7 @@ def options_in_words(settings: Settings) -> dict[str, str]:
     """The options that shape an event, each in words; a function and a card made in code only say that they are."""
     words = {name: _in_words(getattr(settings, name)) for name in COMPARED}
     card = settings.rate_card
-    words["rate_card"] = "none" if card is None else "a file" if isinstance(card, Path) else "made in code"
+    words["rate_card"] = "none" if card is None else _file_in_words(card) if isinstance(card, Path) else "made in code"
     return words
 
 
@@ -42,14 +43,17 @@ def write_options(directory: Path, settings: Settings) -> None:
     _write(directory / _OPTIONS, options_in_words(settings))
 
 
-def other_options(directory: Path, settings: Settings) -> list[str]:
-    """How the options of the last process there differ from *settings*, in words; empty if they do not."""
+def other_options(directory: Path, settings: Settings, *, with_new_prices: bool = False) -> list[str]:
+    """How the options of the last process there differ from *settings*, in words; empty if they do not.
+
+    *with_new_prices*: it is about calls without a price, for which somebody has written one on a rate card.
+    """
     there, here = _read(directory / _OPTIONS), options_in_words(settings)
     if not isinstance(there, dict):
         return []
-    # Another file is what a price is given by; one where there was none, too.
-    may_differ = there.get("rate_card") == "none" or there.get("rate_card") == here["rate_card"] == "a file"
-    names = [name for name in here if name in there and (name != "rate_card" or not may_differ)]
+    cards = (str(there.get("rate_card")), here["rate_card"])
+    is_new_card = with_new_prices and all(card.startswith(("none", _FILE)) for card in cards)
+    names = [name for name in here if name in there and (name != "rate_card" or not is_new_card)]
     differing = [name for name in names if there[name] != here[name] or _IN_CODE in str(there[name])]
     return [f"{name} is {there[name]}, here {here[name]}" for name in differing]
 
@@ -68,6 +72,16 @@ def read_doubted(directory: Path, source: str) -> frozenset[str]:
 
 
 _IN_CODE: Final = "in code"
+_FILE: Final = "a file"
+_DIGITS: Final = 8
+
+
+def _file_in_words(path: Path) -> str:
+    """By what is in it: two cards of one name have two prices of one model."""
+    try:
+        return f"{_FILE} ({sha256(path.read_bytes()).hexdigest()[:_DIGITS]})"
+    except OSError:
+        return f"{_FILE} that cannot be read"
 
 
 def _in_words(value: object) -> str:
