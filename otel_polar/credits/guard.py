@@ -31,13 +31,13 @@ from otel_polar.credits.figures import ZERO, Balance, balance_of
 from otel_polar.credits.later import reserve_later
 from otel_polar.credits.store import CLOCK_STEP_S
 from otel_polar.delivery.disk.files import OutboxDirectory
-from otel_polar.delivery.forks import ask_before_fork, hold
+from otel_polar.delivery.forks import Holding, ask_before_fork
 from otel_polar.delivery.notices import Notices, describe
 from otel_polar.errors import ConfigError, OutboxError, PolarError
 from otel_polar.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from decimal import Decimal
 
@@ -147,7 +147,7 @@ class CreditGuard:
             timeout_s=timeout_s,
             clock=clock,
         )
-        self._held: list[Generator[None]] = []
+        self._held_over_forks = Holding()
         ask_before_fork(self, owns_files=False)
 
     def balance(self, customer: str) -> Balance:
@@ -287,19 +287,16 @@ class CreditGuard:
 
     def before_fork(self) -> None:
         """Hold every lock, so that a child does not inherit one in the middle of something."""
-        held = hold(self._engine.locks())
-        self._held.append(held)
-        next(held)
+        self._held_over_forks.begin(self._engine.locks)
 
     def after_fork_in_parent(self) -> None:
         """Give the locks back."""
-        if self._held:
-            self._held.pop().close()
+        self._held_over_forks.end()
 
     def after_fork_in_child(self) -> None:
         """Begin anew, with the parent's file and connections left alone."""
-        _inherited.append((self._engine, self._held))
-        self._held = []
+        _inherited.append((self._engine, self._held_over_forks))
+        self._held_over_forks = Holding()
         self.counts.clear()
         self.notices.after_fork()
         self._prices = self._prices.anew()

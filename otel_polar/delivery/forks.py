@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 # It takes a lock of its own before a fork, and must do so after ours: hooks run in the reverse order of their
 # registration, so it has to register first.
 import filelock  # noqa: F401 - for the reason above
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 Lock: TypeAlias = "threading.RLock"
+
+TRIES: Final = 5
+"""For whoever presses Ctrl-C again and again."""
 
 
 class Forkable(Protocol):
@@ -35,6 +38,8 @@ class Forkable(Protocol):
 
 class _Forks:
     one_at_a_time = threading.RLock()
+    interruptions: ClassVar[list[BaseException]] = []
+    """What signal handlers have raised while locks were waited for."""
 
 
 _forkables: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
@@ -66,6 +71,11 @@ def _before_fork() -> None:
         forkable.after_fork_in_parent()
     for forkable in [*_forkables, *_last]:
         forkable.before_fork()
+    if _Forks.interruptions:
+        # Python says it, and forks all the same; but not before everything is held.
+        first = _Forks.interruptions[0]
+        _Forks.interruptions.clear()
+        raise first
 
 
 def _after_fork_in_parent() -> None:
@@ -90,6 +100,37 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+
+class Holding:
+    """Locks that are held over forks. A stack: a signal that comes in the middle of a fork may fork, too."""
+
+    def __init__(self) -> None:
+        self._held: list[Generator[None]] = []
+
+    def begin(self, locks: Callable[[], Iterator[tuple[Lock, float | None]]]) -> None:
+        """Hold them, in their order, each after the wait that is beside it at most, in seconds (``None``: any).
+
+        What a signal handler raises meanwhile does not stop it: the process forks all the same, and the child would
+        find locks as they are in the middle of something.
+        """
+        place = len(self._held)
+        # Before the first lock: if a signal handler raises in here, what is held is given back all the same.
+        self._held.append(hold(locks()))
+        for _ in range(TRIES):
+            try:
+                next(self._held[place])
+            except BaseException as error:  # noqa: BLE001 - a signal handler may raise anything
+                _Forks.interruptions.append(error)
+                self._held[place].close()
+                self._held[place] = hold(locks())
+            else:
+                return
+
+    def end(self) -> None:
+        """Give back what was begun last."""
+        if self._held:
+            self._held.pop().close()
 
 
 def hold(locks: Iterator[tuple[Lock, float | None]]) -> Generator[None]:

@@ -19,7 +19,7 @@ from otel_polar.delivery.disk import beside
 from otel_polar.delivery.disk.files import OutboxDirectory
 from otel_polar.delivery.disk.record import dump_call, dump_measurement
 from otel_polar.delivery.disk.storage import Storage
-from otel_polar.delivery.forks import Lock, ask_before_fork, hold
+from otel_polar.delivery.forks import Holding, Lock, ask_before_fork
 from otel_polar.delivery.metrics.telemetry import Telemetry, numbers
 from otel_polar.delivery.notices import Notices, logger
 from otel_polar.delivery.orders.taking import TakingOrders
@@ -31,7 +31,7 @@ from otel_polar.delivery.worker import Worker
 from otel_polar.polar_api.budget import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_polar.billing.call import TagValue
     from otel_polar.billing.catalog.catalog import Catalog
@@ -82,8 +82,7 @@ class Pipeline:
         self.counts: Counter[str] = Counter()
         """What became of the calls of this process where they came in, by reason."""
         self._reader = CallReader(settings, self.notices, self.counts)
-        # A stack: a signal that comes in the middle of a fork may fork, too.
-        self._held_over_forks: list[Generator[None]] = []
+        self._held_over_forks = Holding()
         self._number = next(numbers)
         self._begin()
         ask_before_fork(self)
@@ -292,10 +291,7 @@ class Pipeline:
         Most of all an import: a module that is half imported by a thread which does not exist in the child stays half
         imported there. A request to Polar is not waited for any longer than the application would notice.
         """
-        held = hold(self._locks())
-        # Before the first lock: if a signal handler raises in here, what is held is given back all the same.
-        self._held_over_forks.append(held)
-        next(held)
+        self._held_over_forks.begin(self._locks)
 
     def _locks(self) -> Iterator[tuple[Lock, float | None]]:
         """Every lock, in the order in which they are taken, and for how long one is waited for."""
@@ -309,13 +305,12 @@ class Pipeline:
 
     def after_fork_in_parent(self) -> None:
         """Give the locks back."""
-        if self._held_over_forks:
-            self._held_over_forks.pop().close()
+        self._held_over_forks.end()
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's connection is neither used nor closed, and its calls stay the parent's."""
         _inherited.append((self._storage, self._worker, self._held_over_forks))
-        self._held_over_forks = []
+        self._held_over_forks = Holding()
         self.counts.clear()
         self.notices.after_fork()
         self._begin()

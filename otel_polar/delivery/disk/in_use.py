@@ -14,10 +14,10 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from otel_polar.delivery.forks import Lock, ask_before_fork, hold
+from otel_polar.delivery.forks import Holding, Lock, ask_before_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 MAX_USE_S: Final = 10.0
 """A fork waits so long for one that a large file may be read, folded together and closed; not for a disk that hangs."""
@@ -31,26 +31,22 @@ class _InUse:
 
     def before_fork(self) -> None:
         """Wait until no connection is used."""
-        held = hold(self._all_locks())
-        # Before the first lock: if a signal handler raises in here, what is held is given back all the same.
-        self._held.append(held)
-        next(held)
+        self._holding.begin(self._all_locks)
 
     def after_fork_in_parent(self) -> None:
         """Let them be used."""
-        if self._held:
-            self._held.pop().close()
+        self._holding.end()
 
     def after_fork_in_child(self) -> None:
         """Forget them: they are the parent's."""
-        _inherited.append((self._held, self.opening))
+        _inherited.append((self._holding, self.opening))
         self._begin()
 
     def _begin(self) -> None:
         # Re-entrant: a signal handler may end a span while its thread opens a file.
         self.opening = threading.RLock()
         self.locks: weakref.WeakSet[Lock] = weakref.WeakSet()
-        self._held: list[Generator[None]] = []
+        self._holding = Holding()
 
     def _all_locks(self) -> Iterator[tuple[Lock, float | None]]:
         yield self.opening, MAX_USE_S

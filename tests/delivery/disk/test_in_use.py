@@ -18,7 +18,7 @@ END_S: Final = 30.0
 # A thread is in the middle of something when the process begins to fork, and is told of that. It goes on until the
 # process has forked, or for a moment if it has not: then it was waited for.
 PROGRAM: Final = """
-import logging, os, pathlib, sys, threading
+import logging, os, pathlib, signal, sys, threading
 from contextlib import suppress
 from otel_polar.billing.catalog import catalog
 from otel_polar.credits import CreditGuard, lookups
@@ -50,6 +50,9 @@ def opening():
     with in_use.opening():
         wait()
 
+def interrupted():
+    taking_over()
+
 def looking():
     with glance(outbox.path):
         wait()
@@ -78,6 +81,11 @@ os.register_at_fork(before=forking.set, after_in_parent=forked.set)
 thread = threading.Thread(target=globals()[sys.argv[2]], daemon=True)
 thread.start()
 assert begun.wait(10)
+if sys.argv[2] == "interrupted":
+    def raise_it(*_):
+        raise InterruptedError("in the middle of the wait")
+    signal.signal(signal.SIGALRM, raise_it)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
 pid = os.fork()
 if pid == 0:
     if at_work:
@@ -107,3 +115,18 @@ def test_a_fork_waits_for_what_a_child_must_not_inherit_half_done(tmp_path: Path
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_signal_handler_that_raises_meanwhile_does_not_have_it_fork_at_once(tmp_path: Path) -> None:
+    """Python tells of it, and forks all the same: what was waited for would be half done in the child."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "outbox-1.db"), "interrupted"],
+        env=unmeasured_environment(),
+        capture_output=True,
+        text=True,
+        timeout=END_S,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert "InterruptedError: in the middle of the wait" in ended.stderr
