@@ -3,6 +3,7 @@
 ::
 
     pipeline.py    record → wake → deliver; force_flush, shutdown, and a fresh start in a forked child
+    slow_parts.py  what it makes when that is first needed, because importing it is slow
     worker.py      the thread that repeats the steps of delivery
     step.py        one step: decide what has rested, send one batch, say how long there is nothing to do
     forks.py       asks before a fork, and tells after it

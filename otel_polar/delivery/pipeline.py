@@ -7,9 +7,7 @@ memory, which is said loudly: they are delivered as well, but do not survive the
 
 from __future__ import annotations
 
-import random
 import secrets
-import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -25,23 +23,20 @@ from otel_polar.delivery.notices import Notices, logger
 from otel_polar.delivery.orders.taking import TakingOrders
 from otel_polar.delivery.prices.book import PriceBook
 from otel_polar.delivery.prices.card_file import CardFile
-from otel_polar.delivery.prices.catalog_update import CatalogUpdate
+from otel_polar.delivery.slow_parts import SlowParts
 from otel_polar.delivery.step import Delivery
 from otel_polar.delivery.worker import Worker
-from otel_polar.polar_api.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_polar.billing.call import TagValue
-    from otel_polar.billing.catalog.catalog import Catalog
     from otel_polar.billing.customer import Customer, Unattributed
     from otel_polar.billing.measurement import Measurement
     from otel_polar.billing.span import SpanRecord
     from otel_polar.delivery.disk.database import Durability
     from otel_polar.delivery.disk.elsewhere import Elsewhere
     from otel_polar.delivery.disk.outbox import Outbox
-    from otel_polar.delivery.sending.sender import Sender
     from otel_polar.settings import Settings
 
 
@@ -171,28 +166,31 @@ class Pipeline:
     def _begin(self) -> None:
         self.process = secrets.token_hex(8)
         """Names this process on its calls: after a crash they may lie in one file with those of others."""
-        self._importing = threading.RLock()
+        self._slow_parts = slow_parts = SlowParts(
+            self._settings, self._directory, notices=self.notices, clock=self._clock
+        )
         self._storage = storage = Storage(self._directory, notices=self.notices, counts=self.counts)
         self._telemetry = Telemetry(
             self.counts,
             number=self._number,
             outboxes=lambda: storage.outboxes,
-            importing=self._importing,
+            importing=slow_parts.importing,
             clock=self._clock,
         )
+        telemetry = self._telemetry
         self._prices = PriceBook(
             self._settings,
             notices=self.notices,
             card=self._card,
-            make_catalog=self._make_catalog,
-            update=self._make_update(),
+            make_catalog=slow_parts.make_catalog,
+            update=slow_parts.make_update(),
             clock=self._clock,
         )
         self._delivery = Delivery(
             outboxes=lambda: self._storage.outboxes,
             settings=self._settings,
             price=self._prices.price,
-            make_sender=self._make_sender,
+            make_sender=lambda: slow_parts.make_sender(telemetry),
             notices=self.notices,
             counts=self.counts,
             tally=self._telemetry.tally,
@@ -229,52 +227,6 @@ class Pipeline:
         if self._directory is not None and not self._is_guest:
             beside.write_options(self._directory.path, self._settings)
 
-    def _make_catalog(self) -> Catalog:
-        with self._importing:
-            from otel_polar.billing.catalog.catalog import SOURCE, Catalog  # noqa: PLC0415 - slow: by the delivery thread only
-
-            return Catalog(options=self._settings.catalog_options, doubted=self._doubted(SOURCE))
-
-    def _doubted(self, source: str) -> frozenset[str]:
-        directory = self._directory
-        return frozenset() if directory is None else directory.doubted(self._settings, source)
-
-    def _remember_doubted(self, source: str, entries: frozenset[str]) -> None:
-        if self._directory is not None:
-            beside.write_doubted(self._directory.path, source, entries)
-
-    def _make_update(self) -> CatalogUpdate | None:
-        if not self._settings.catalog_update_hours:
-            return None
-        return CatalogUpdate(
-            self._settings,
-            notices=self.notices,
-            monotonic=time.monotonic,
-            clock=self._clock,
-            importing=self._importing,
-            remember=self._remember_doubted,
-        )
-
-    def _make_sender(self) -> Sender:
-        with self._importing:
-            from otel_polar.delivery.sending.asking import admission_of  # noqa: PLC0415 - slow: by the delivery thread only
-            from otel_polar.delivery.sending.polar import PolarClient  # noqa: PLC0415 - slow: by the delivery thread only
-            from otel_polar.delivery.sending.sender import Sender  # noqa: PLC0415 - slow: by the delivery thread only
-
-            client = PolarClient(self._settings)
-        budget = Budget(self._settings.budget_per_minute)
-        return Sender(
-            self._telemetry.watched(client),
-            budget=budget,
-            notices=self.notices,
-            jitter=random.random,
-            place=f"Polar at {client.address}",
-            close=client.close,
-            tally=self._telemetry.tally,
-            polar_clock=client.clock,
-            admission=admission_of(self._settings, self._directory, budget=budget, notices=self.notices),
-        )
-
     def _say_what_waits(self) -> bool:
         on_disk = self._storage.waiting_on_disk()
         in_memory = self._storage.waiting_in_memory()
@@ -295,7 +247,7 @@ class Pipeline:
 
     def _locks(self) -> Iterator[tuple[Lock, float | None]]:
         """Every lock, in the order in which they are taken, and for how long one is waited for."""
-        yield self._importing, MAX_IMPORT_S
+        yield self._slow_parts.importing, MAX_IMPORT_S
         yield self._worker.stepping, MAX_FORK_DELAY_S
         yield self._storage.opening, None
         for outbox in self.outboxes:
